@@ -1,0 +1,302 @@
+"""What travels between the stages: frozen, typed, and the JSON that is stored.
+
+Coordinates are normalised to the image (0…1, origin top left) unless a name ends in `_px`.
+Colours are sRGB triples 0…255. Every value round-trips through `model_dump(mode="json")`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Channel = Annotated[int, Field(ge=0, le=255)]
+Rgb = tuple[Channel, Channel, Channel]
+
+
+class StageError(Exception):
+    """The input cannot be processed and trying again cannot help; the message says why and what to do."""
+
+
+class Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Size(Value):
+    width_px: int = Field(gt=0)
+    height_px: int = Field(gt=0)
+
+
+class Rect(Value):
+    """An axis-aligned rectangle inside the image, in fractions of its width and height."""
+
+    x: Fraction
+    y: Fraction
+    width: Fraction
+    height: Fraction
+
+    @property
+    def right(self) -> float:
+        return self.x + self.width
+
+    @property
+    def bottom(self) -> float:
+        return self.y + self.height
+
+    @property
+    def area(self) -> float:
+        return self.width * self.height
+
+    def intersection_area(self, other: Rect) -> float:
+        width = min(self.right, other.right) - max(self.x, other.x)
+        height = min(self.bottom, other.bottom) - max(self.y, other.y)
+        return max(0.0, width) * max(0.0, height)
+
+    def corners_px(self, size: Size) -> tuple[float, float, float, float]:
+        """(left, top, right, bottom) in px, not rounded."""
+        return (
+            self.x * size.width_px,
+            self.y * size.height_px,
+            self.right * size.width_px,
+            self.bottom * size.height_px,
+        )
+
+    @classmethod
+    def from_corners_px(cls, left: float, top: float, right: float, bottom: float, size: Size) -> Rect:
+        """The rectangle with these px corners, clipped to the image."""
+        x0, x1 = (min(max(v / size.width_px, 0.0), 1.0) for v in (left, right))
+        y0, y1 = (min(max(v / size.height_px, 0.0), 1.0) for v in (top, bottom))
+        return cls(x=x0, y=y0, width=max(0.0, x1 - x0), height=max(0.0, y1 - y0))
+
+
+class ModelInfo(Value):
+    """Which model said it, so that any stored figure can be traced and repeated."""
+
+    provider: str
+    model: str
+    revision: str
+    parameters: dict[str, str | int | float | bool | None] = {}
+
+
+# vlm_analyze ---------------------------------------------------------------------------------
+
+FontStyle = Literal["sans", "rounded", "serif", "display"]
+SizeCategory = Literal["small", "medium", "large"]
+
+
+class FontRecommendation(Value):
+    style: FontStyle
+    size_category: SizeCategory
+    color: Rgb
+
+
+class Analysis(Value):
+    """Does the image suit the copy? `None` means not known; `unknown` then says why, by field name."""
+
+    is_valid: bool | None
+    image_quality_ok: bool | None
+    relevance_score: Fraction | None
+    issues: tuple[str, ...] = ()
+    recommendations: tuple[str, ...] = ()
+    font: FontRecommendation
+    text: str
+    unknown: dict[str, str] = {}
+    measured: dict[str, float] = {}
+    model: ModelInfo
+
+
+# yolo_detect ---------------------------------------------------------------------------------
+
+
+class DetectedObject(Value):
+    label: str
+    score: Fraction
+    box: Rect
+
+
+class Detections(Value):
+    """Objects the text must not cover. The forbidden mask (255 = keep clear) is stored beside it."""
+
+    objects: tuple[DetectedObject, ...]
+    size: Size
+    forbidden_share: Fraction
+    model: ModelInfo
+
+
+# planner -------------------------------------------------------------------------------------
+
+
+class Proposal(Value):
+    """One place for the copy: the score (higher is better) and what it is made of, by reason.
+
+    `occlusion` is the share of the region's area that is forbidden, 0…1.
+    """
+
+    region: Rect
+    score: float
+    occlusion: Fraction
+    source: str
+    reasons: dict[str, float] = {}
+    words: str
+
+
+class Plan(Value):
+    """Proposals ranked best first; `chosen` is an index into them.
+
+    `needs_panel` marks a plan made where nothing was free: text there covers something and gets a panel.
+    """
+
+    proposals: tuple[Proposal, ...] = Field(min_length=1)
+    chosen: int = 0
+    needs_panel: bool = False
+    size: Size
+
+    @property
+    def region(self) -> Rect:
+        return self.proposals[self.chosen].region
+
+
+# overlay -------------------------------------------------------------------------------------
+
+
+class FontFace(Value):
+    family: str
+    file: str
+    index: int = 0
+    bold: bool = False
+
+
+class GlyphRun(Value):
+    """A stretch of one line drawn in one font; `origin_*_px` is the left end of its baseline."""
+
+    text: str
+    face: FontFace
+    origin_x_px: float
+    origin_y_px: float
+
+
+class TextLine(Value):
+    """One drawn line; `ink` bounds the pixels its glyphs touch, stroke included."""
+
+    text: str
+    runs: tuple[GlyphRun, ...]
+    ink: Rect
+
+
+class Panel(Value):
+    """A plate under the text: `rect` filled with `color` at `opacity`, corners rounded by `radius_px`."""
+
+    rect: Rect
+    color: Rgb
+    opacity: Fraction
+    radius_px: float = 0.0
+
+
+class Layout(Value):
+    """The text as drawn. `text_rect` is the block the lines were set in, `ink` bounds its actual pixels."""
+
+    text: str
+    lines: tuple[TextLine, ...] = Field(min_length=1)
+    region: Rect
+    text_rect: Rect
+    ink: Rect
+    face: FontFace
+    font_size_px: int
+    line_height_px: int
+    fill: Rgb
+    stroke: Rgb | None = None
+    stroke_width_px: int = 0
+    panel: Panel | None = None
+    contrast_p1: float
+    proposal: int
+    size: Size
+    warnings: tuple[str, ...] = ()
+
+
+# vlm_judge, ocr_eval, readability_eval, iou_eval ---------------------------------------------
+
+
+class Judgement(Value):
+    """A model's opinion of the finished ad. `None` means not known; `unknown` says why, by field name."""
+
+    on_brief: bool | None
+    occlusion: bool | None
+    contrast_ok: bool | None
+    cta_present: bool | None
+    issues: tuple[str, ...] = ()
+    reasoning: str
+    unknown: dict[str, str] = {}
+    model: ModelInfo
+
+
+Script = Literal["hangul", "latin"]
+
+
+class LineToRead(Value):
+    """Where a drawn line is, and what a recogniser may know of it: its script and its colour."""
+
+    box: Rect
+    script: Script
+    fill: Rgb
+
+
+class LineRead(Value):
+    text: str
+    confidence: Fraction
+
+
+class LineRecognition(Value):
+    expected: str
+    recognized: str
+    confidence: Fraction
+    edits: int
+    edits_ignoring_spaces: int
+
+
+class Recognition(Value):
+    """Edit figures over all lines: Σedits/ΣN. `cer_ignoring_spaces` is the figure to judge Korean by."""
+
+    recognized_text: str
+    confidence: Fraction
+    cer: float
+    cer_ignoring_spaces: float
+    wer: float
+    edit_distance: int
+    critical_tokens_missed: tuple[str, ...] = ()
+    lines: tuple[LineRecognition, ...]
+    reason: str
+    model: ModelInfo
+
+
+class Readability(Value):
+    """WCAG contrast ratios of the drawn colour against the pixels next to the glyph edges."""
+
+    contrast_min: float
+    contrast_p1: float
+    contrast_p5: float
+    contrast_median: float
+    measured_fill: Rgb
+    large_text: bool
+    passes_aa: bool
+    passes_aaa: bool
+    score: Fraction
+    reason: str
+
+
+class ObjectOverlap(Value):
+    label: str
+    box: Rect
+    iou: Fraction
+    coverage: Fraction
+
+
+class Overlap(Value):
+    """Text against each object: IoU, and coverage = the share of the object that lies under the text."""
+
+    objects: tuple[ObjectOverlap, ...]
+    max_iou: Fraction
+    max_coverage: Fraction
+    text_on_objects: Fraction
+    overlaps: bool
+    reason: str
