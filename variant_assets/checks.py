@@ -1,0 +1,29 @@
+"""The check that makes a variant, and with the last one its job, complete."""
+
+import dagster as dg
+
+from resources.database import Database, StageRefused, variant_id
+from variant_assets.assets import iou_eval
+from variant_assets.partitions import job_variants
+
+
+@dg.asset_check(asset=iou_eval, partitions_def=job_variants)
+def job_completion(
+    context: dg.AssetCheckExecutionContext, db: dg.ResourceParam[Database]
+) -> dg.AssetCheckResult:
+    """All eight results of the variant are there and fresh: it becomes (iou_eval, done), and the last one completes its job."""
+    try:
+        progress = db.complete_variant(variant_id(context.partition_key))
+    except StageRefused as refusal:
+        raise dg.Failure(str(refusal), allow_retries=False) from refusal
+    return dg.AssetCheckResult(
+        passed=True,
+        description=f"{progress.complete} of {progress.total} variants complete, {progress.failed} failed;"
+        f" the job is {progress.job_status}",
+        metadata={
+            "complete": progress.complete,
+            "failed": progress.failed,
+            "total": progress.total,
+            "job_status": progress.job_status or "gone",
+        },
+    )
