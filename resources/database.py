@@ -212,6 +212,9 @@ class Database:
         """Asks for a new run of a startable variant, if its pause since the last try is over."""
         return bool(self._one("nudge_variant", variant=str(variant), state_revision=state_revision)[0])
 
+    def close(self) -> None:
+        self._engine.dispose()
+
     def _one(self, query: str, **parameters: object) -> Row[Any]:
         with _refusals(), self._engine.begin() as connection:
             return connection.execute(named(query), parameters).one()
