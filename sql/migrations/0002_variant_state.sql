@@ -1,5 +1,22 @@
 -- Every variant carries its own step and status; a job of the old design hands its own down to its variants.
 
+-- The service before this one completed jobs and sent notifications with triggers of its own; they must not
+-- fire while its rows move, nor after.
+DO $$
+DECLARE
+    old record;
+BEGIN
+    FOR old IN
+        SELECT t.tgname, t.tgrelid::regclass AS on_table FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+        WHERE NOT t.tgisinternal AND t.tgrelid IN ('jobs'::regclass, 'jobs_variants'::regclass)
+          AND (p.prosrc ~* 'pg_notify\s*\(\s*''job_(variant_)?state_changed'''
+               OR (t.tgrelid = 'jobs_variants'::regclass AND p.prosrc ~* 'update\s+(public\.)?jobs\s'))
+    LOOP
+        RAISE NOTICE 'dropping trigger % on %', old.tgname, old.on_table;
+        EXECUTE format('DROP TRIGGER %I ON %s', old.tgname, old.on_table);
+    END LOOP;
+END $$;
+
 CREATE SEQUENCE variant_revisions;
 
 ALTER TABLE jobs_variants ADD COLUMN IF NOT EXISTS status varchar DEFAULT 'queued';
