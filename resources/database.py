@@ -142,9 +142,7 @@ class Database:
         A caller who knows that the holder has ended names it as `ended_run`.
         Raises UnknownVariant, NotReady or ClaimLost.
         """
-        holder = self._one(
-            "begin_stage", variant=str(variant), stage=stage, run=run_id, ended_run=ended_run
-        )[0]
+        holder = self._one("begin_stage", variant=str(variant), stage=stage, run=run_id, ended_run=ended_run)[0]
         return None if holder is None else str(holder)
 
     def load_variant(self, variant: UUID) -> Variant:
@@ -175,9 +173,7 @@ class Database:
     def fail_stage(self, variant: UUID, stage: str, run_id: str, message: str, *, final: bool) -> bool:
         """Records the error; a final one ends the variant. False when the run no longer holds the stage."""
         return bool(
-            self._one(
-                "fail_stage", variant=str(variant), stage=stage, run=run_id, message=message, final=final
-            )[0]
+            self._one("fail_stage", variant=str(variant), stage=stage, run=run_id, message=message, final=final)[0]
         )
 
     def complete_variant(self, variant: UUID) -> JobProgress:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from resources.queries import SQL_FOLDER
-
+from resources.settings import Settings
 
 # Any constant will do; all migrators of one database must wait for the same one.
 _LOCK_KEY = 0x4A0B_BA51

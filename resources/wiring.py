@@ -1,4 +1,4 @@
-"""The Dagster resources, built from the settings when a run first needs them; models are shared by the whole process."""
+"""The Dagster resources, built from the settings when a run first needs them; one of each per process."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import dagster as dg
+from variant_assets.stages.fonts import Fonts
 
 from resources.database import Database
 from resources.detector import Detector, SaliencyDetector
@@ -15,7 +16,6 @@ from resources.images import ImageStore
 from resources.ocr import EmbeddedOcr, Ocr
 from resources.settings import Settings
 from resources.vlm import MeasuredVision, VisionModel
-from variant_assets.stages.fonts import Fonts
 
 
 def dagster_resources() -> dict[str, dg.ResourceDefinition]:

@@ -35,9 +35,7 @@ def settle_late_jobs(db: Database) -> list[str]:
     return [f"job {job} is {progress.job_status}" for job, progress in settled]
 
 
-def recover_left_running(
-    db: Database, instance: dg.DagsterInstance, *, grace_s: float = GRACE_S
-) -> list[str]:
+def recover_left_running(db: Database, instance: dg.DagsterInstance, *, grace_s: float = GRACE_S) -> list[str]:
     """Variants that are running in the table while their run has ended."""
     lines = []
     for variant in db.running_variants(older_than_s=grace_s, most=MOST_PER_TICK):

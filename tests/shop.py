@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Engine, text
 
 from resources.database import Database, StageOutput
-from variant_assets.stages.values import Value
+from variant_assets.stages.values import ModelInfo, Rect, Size, Value
 
 STAGES = (
     "vlm_analyze",
@@ -27,27 +27,33 @@ class AnyResult(Value):
     """Enough of a result for every save query."""
 
     note: str = "result"
-    objects: tuple[dict[str, Any], ...] = ()
-    size: dict[str, int] = {"width_px": 100, "height_px": 100}
-    model: dict[str, str] = {"provider": "test", "model": "test"}
-    text_rect: dict[str, float] = {"x": 0.1, "y": 0.1, "width": 0.5, "height": 0.2}
+    objects: tuple[Rect, ...] = ()
+    size: Size = Size(width_px=100, height_px=100)
+    model: ModelInfo = ModelInfo(provider="test", model="test", revision="1")
+    text_rect: Rect = Rect(x=0.1, y=0.1, width=0.5, height=0.2)
 
 
 @dataclass
 class Shop:
     engine: Engine
 
-    def job(self, *, tenant: str = "cafe", step: str = "vlm_analyze", status: str = "running", copy: str = "커피 한 잔") -> UUID:
+    def job(
+        self, *, tenant: str = "cafe", step: str = "vlm_analyze", status: str = "running", copy: str = "커피 한 잔"
+    ) -> UUID:
         job = uuid4()
         self.execute("INSERT INTO tenants (tenant_id) VALUES (:t) ON CONFLICT DO NOTHING", t=tenant)
         self.execute(
             "INSERT INTO jobs (job_id, tenant_id, current_step, status) VALUES (:j, :t, :step, :status)",
             j=job, t=tenant, step=step, status=status,
         )  # fmt: skip
-        self.execute("INSERT INTO job_inputs (job_id, desc_kor, desc_eng) VALUES (:j, :c, 'A cup of coffee')", j=job, c=copy)
+        self.execute(
+            "INSERT INTO job_inputs (job_id, desc_kor, desc_eng) VALUES (:j, :c, 'A cup of coffee')", j=job, c=copy
+        )
         return job
 
-    def variant(self, job: UUID, *, step: str = "img_gen", status: str = "done", image_url: str = "/assets/x.png") -> UUID:
+    def variant(
+        self, job: UUID, *, step: str = "img_gen", status: str = "done", image_url: str = "/assets/x.png"
+    ) -> UUID:
         variant, image = uuid4(), uuid4()
         self.execute(
             "INSERT INTO image_assets (image_asset_id, image_type, image_url, tenant_id, job_id)"

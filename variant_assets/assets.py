@@ -5,12 +5,12 @@
 from typing import Any
 
 import dagster as dg
-
-from resources.database import Database
 from resources.detector import Detector
 from resources.images import ImageStore
 from resources.ocr import Ocr
 from resources.vlm import VisionModel
+
+from resources.database import Database
 from variant_assets.artifacts import finished_ad, forbidden_mask, generated_image, shown, store
 from variant_assets.partitions import job_variants
 from variant_assets.stage_run import RETRIES, stage_run
@@ -41,7 +41,7 @@ def vlm_analyze(
     images: dg.ResourceParam[ImageStore],
     vision: dg.ResourceParam[VisionModel],
 ) -> Result:
-    """Does the image suit the copy? What can be measured is measured; what is not known is left open, with the reason."""
+    """Does the image suit the copy? What cannot be known is left open, with the reason."""
     with stage_run(context, db) as work:
         copy = require_copy(work.variant.copy_eng or work.variant.copy_kor, work.variant.job_id)
         work.save(vision.analyze(generated_image(work.variant, images), copy), request={"copy": copy})

@@ -8,10 +8,8 @@ from variant_assets.partitions import job_variants
 
 
 @dg.asset_check(asset=iou_eval, partitions_def=job_variants)
-def job_completion(
-    context: dg.AssetCheckExecutionContext, db: dg.ResourceParam[Database]
-) -> dg.AssetCheckResult:
-    """All eight results of the variant are there and fresh: it becomes (iou_eval, done), and the last one completes its job."""
+def job_completion(context: dg.AssetCheckExecutionContext, db: dg.ResourceParam[Database]) -> dg.AssetCheckResult:
+    """All eight results are there and fresh: the variant is complete, and with the last one its job."""
     try:
         progress = db.complete_variant(variant_id(context.partition_key))
     except StageRefused as refusal:

@@ -81,7 +81,7 @@ def test_a_result_is_discarded_when_an_operator_rewound_the_variant_meanwhile(
 
 
 def test_a_stage_needs_fresh_results_of_all_stages_before_it(db: Database, shop: Shop, variant: UUID) -> None:
-    with pytest.raises(NotReady, match="overlay of variant .* needs a fresh result of vlm_analyze"):
+    with pytest.raises(NotReady, match=r"overlay of variant .* needs a fresh result of vlm_analyze"):
         db.begin_stage(variant, "overlay", "run")
     assert shop.state(variant) == ("img_gen", "done")
     work_through(db, variant, "run")

@@ -68,7 +68,9 @@ def test_the_longest_waiting_come_first_and_no_more_than_asked_for(db: Database,
     assert [variant.job_variants_id for variant in found] == variants[:3]
 
 
-def test_the_read_uses_the_index_of_waiting_variants_whatever_the_history(db: Database, shop: Shop, engine: Engine) -> None:
+def test_the_read_uses_the_index_of_waiting_variants_whatever_the_history(
+    db: Database, shop: Shop, engine: Engine
+) -> None:
     job = shop.job()
     shop.execute(
         "INSERT INTO jobs_variants (job_id, creation_order, current_step, status)"
