@@ -68,7 +68,7 @@ def main() -> int:
     try:
         applied = migrate(settings.database_url)
     except OperationalError as error:
-        print(f"cannot migrate {settings.database_name_for_people}: {error.orig}", file=sys.stderr)
+        print(f"cannot migrate {settings.database_for_people}: {error.orig}", file=sys.stderr)
         return 1
     print(f"applied {', '.join(applied)}" if applied else "the database is up to date")
     return 0

@@ -4,12 +4,16 @@ import pytest
 from sqlalchemy import make_url
 
 from resources.migrations import migrate
+from service import postgres
 from tests.databases import new_database
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> str:
-    return "postgresql+psycopg2://postgres@127.0.0.1:54399/postgres"
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of this test run's own, as its superuser."""
+    folder = tmp_path_factory.mktemp("server") / "postgres"
+    yield postgres.start(folder, durable=False).url
+    postgres.stop(folder)
 
 
 @pytest.fixture(scope="session")
