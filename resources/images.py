@@ -1,0 +1,160 @@
+"""The pictures of all parts: `/assets/...` URLs below one folder, read safely and written whole."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import struct
+import tempfile
+import warnings
+from datetime import date
+from pathlib import Path
+from uuid import UUID, uuid5
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from variant_assets.stages.values import StageError
+
+Picture = NDArray[np.uint8]
+
+_URL_PREFIX = "/assets/"
+_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}")
+_KIND = re.compile(r"[a-z][a-z_]{0,31}")
+
+
+class ImageStore:
+    """Reads and writes below `root`. Nothing outside it is ever touched, whatever the database says."""
+
+    def __init__(self, root: Path, max_pixels: int = 50_000_000) -> None:
+        self._root = root
+        self._max_pixels = max_pixels
+
+    def load(self, image_url: str) -> Picture:
+        """The picture upright and in RGB, shape (height, width, 3); transparency lies on white.
+
+        Raises StageError for anything that is not a whole image of at most `max_pixels` below the root.
+        """
+        content = self._read(image_url)
+        try:
+            with warnings.catch_warnings():
+                # The limit below is ours; Pillow's own only warns.
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                with Image.open(io.BytesIO(content)) as image:
+                    self._check_size(image_url, image.size)
+                    return _upright_rgb(image)
+        except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+            raise StageError(self._unreadable(image_url, content, error)) from error
+        except (OSError, SyntaxError, ValueError, struct.error) as error:
+            raise StageError(
+                f"image_url {image_url!r} is truncated or damaged after {len(content)} bytes ({error});"
+                " generate the image again"
+            ) from error
+
+    def save(self, image: Picture, *, tenant_id: str, kind: str, day: date, name: UUID) -> str:
+        """Writes a PNG and returns its URL. The file appears whole or not at all; twice the same is once.
+
+        `image` has shape (height, width, 3), or (height, width) for a mask. Raises StageError for a tenant or kind
+        that is no plain name.
+        """
+        if not _TENANT.fullmatch(tenant_id) or ".." in tenant_id:
+            raise StageError(
+                f"tenant_id {tenant_id!r} cannot be a folder; only letters, digits and _ . @ - are allowed"
+            )
+        if not _KIND.fullmatch(kind):
+            raise StageError(f"kind {kind!r} cannot be a folder; only lower-case letters and _ are allowed")
+        url = f"{_URL_PREFIX}yh/tenants/{tenant_id}/{kind}/{day:%Y/%m/%d}/{name}.png"
+        path = self._path(url)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_whole(path, png(image))
+        return url
+
+    def _read(self, image_url: str) -> bytes:
+        path = self._path(image_url)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise StageError(
+                f"image_url {image_url!r} is missing on disk below {self._root}; generate the image again or correct"
+                " ASSET_ROOT"
+            ) from None
+        except (IsADirectoryError, NotADirectoryError):
+            raise StageError(f"image_url {image_url!r} is not a file below {self._root}") from None
+        if not content:
+            raise StageError(f"image_url {image_url!r} is a file of 0 bytes; generate the image again")
+        return content
+
+    def _path(self, image_url: str) -> Path:
+        relative = image_url.removeprefix(_URL_PREFIX)
+        parts = relative.split("/")
+        plain = relative != image_url and not re.search(r"[\\%\x00-\x1f]", relative)
+        if not plain or any(part in ("", ".", "..") for part in parts):
+            raise StageError(f"image_url {image_url!r} leaves the asset root; it must be {_URL_PREFIX}part/…/name.png")
+        root = self._root.resolve()
+        path = root.joinpath(*parts).resolve()
+        if not path.is_relative_to(root):
+            raise StageError(
+                f"image_url {image_url!r} leaves the asset root through a link; store the file itself there"
+            )
+        return path
+
+    def _check_size(self, image_url: str, size_px: tuple[int, int]) -> None:
+        width_px, height_px = size_px
+        if width_px * height_px > self._max_pixels:
+            raise StageError(
+                f"image_url {image_url!r} has {width_px} × {height_px} px, more than the {self._max_pixels} that"
+                " MAX_IMAGE_PIXELS allows"
+            )
+
+    def _unreadable(self, image_url: str, content: bytes, error: Exception) -> str:
+        if isinstance(error, Image.DecompressionBombError):
+            return f"image_url {image_url!r} has more pixels than MAX_IMAGE_PIXELS={self._max_pixels} allows: {error}"
+        start = content[:16]
+        return f"image_url {image_url!r} is not an image (it starts with {start!r}); store a PNG, JPEG or WebP"
+
+
+def png(image: Picture) -> bytes:
+    """The same picture always becomes the same bytes."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG", compress_level=4)
+    return buffer.getvalue()
+
+
+def content_name(variant: UUID, image: Picture) -> UUID:
+    """A file name that the variant and the picture decide, so that a repeated stage writes the same file."""
+    return uuid5(variant, f"{image.shape} {hashlib.sha256(np.ascontiguousarray(image)).hexdigest()}")
+
+
+def _upright_rgb(image: Image.Image) -> Picture:
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith(("I", "F")):
+        return _from_deep(upright)
+    if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
+        rgba = upright.convert("RGBA")
+        upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return np.asarray(upright.convert("RGB"))
+
+
+def _from_deep(image: Image.Image) -> Picture:
+    """16-bit and float greys, scaled to 8 bits."""
+    values = np.asarray(image, dtype=np.float64)
+    highest = 65535.0 if image.mode.startswith("I") else 1.0
+    grey = np.clip(values / highest * 255.0, 0, 255).round().astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(unfinished, 0o644)
+        os.replace(unfinished, path)
+    except BaseException:
+        Path(unfinished).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,146 @@
+"""Starts and stops the whole service on the user's database, or on the embedded one."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
+
+from resources.migrations import migrate
+from resources.settings import PROJECT, STATE, Settings, parse_setting
+from service import postgres
+from service.supervisor import LOGS, RECORD, Process, Record
+from service.ui import Ui
+
+_HEALTHY_WITHIN_S = 120.0
+
+
+class ServiceError(Exception):
+    """The service cannot run; the message says why and what to do. Nothing is left running."""
+
+
+def environment(given: Mapping[str, str]) -> dict[str, str]:
+    """The environment of all processes of the service. Starts the embedded database when none is given."""
+    database = {} if given.get("DATABASE_URL") else {"DATABASE_URL": postgres.start().url}
+    settings = Settings.from_environment({**given, **database})
+    local = STATE / "dagster"
+    local.mkdir(parents=True, exist_ok=True)
+    settings.asset_root.mkdir(parents=True, exist_ok=True)
+    return {
+        **given,
+        "DATABASE_URL": settings.database_url,
+        "DAGSTER_DATABASE_URL": settings.dagster_database_url,
+        "DAGSTER_HOME": str(PROJECT),
+        "DAGSTER_LOCAL_DIR": str(local),
+        "ASSET_ROOT": str(settings.asset_root),
+    }
+
+
+def prepare_database(database_url: str) -> list[str]:
+    """Reaches the database, migrates it and makes room for Dagster's own tables."""
+    url = make_url(database_url)
+    engine = create_engine(url, poolclass=NullPool)
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("CREATE SCHEMA IF NOT EXISTS dagster"))
+    except OperationalError as error:
+        raise ServiceError(
+            f"cannot use database {url.database} at {url.host}:{url.port or 5432} as {url.username}: {error.orig}"
+            "Check that the server runs and that DATABASE_URL names its address, user and password;"
+            " without DATABASE_URL an embedded server is used."
+        ) from None
+    return migrate(database_url)
+
+
+def start(given: Mapping[str, str]) -> Record:
+    """Starts everything, waits until it works, and returns what runs. A service that runs already is left as it is."""
+    running = Record.read()
+    if running is not None and any(process.is_alive() for process in running.processes):
+        return running
+    web_port = free_port(parse_setting("WEBSERVER_PORT", given))
+    LOGS.mkdir(parents=True, exist_ok=True)
+    embedded = not given.get("DATABASE_URL")
+    variables = environment(given)
+    prepare_database(variables["DATABASE_URL"])
+    for old in LOGS.glob("*.log"):
+        old.replace(old.with_suffix(".previous"))
+    RECORD.unlink(missing_ok=True)
+    with (LOGS / "supervisor.log").open("wb") as log:
+        supervisor = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "service.supervisor", str(free_port(0)), str(web_port)),
+                "embedded" if embedded else "given",
+            ],
+            cwd=PROJECT,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        _await_health(Ui(f"http://127.0.0.1:{web_port}"), supervisor)
+    except BaseException:
+        if supervisor.poll() is None:
+            Process.of("supervisor", supervisor.pid).end(patience_s=45.0)
+        stop()
+        raise
+    record = Record.read()
+    if record is None:
+        raise ServiceError(f"the service left no record in {RECORD}")
+    return record
+
+
+def stop() -> bool:
+    """Stops everything that was started, the embedded database too; False when nothing ran."""
+    record = Record.read()
+    ended = False
+    if record is not None:
+        for process in record.processes:
+            if process.is_alive():
+                process.end(patience_s=45.0 if process.name == "supervisor" else 15.0)
+                ended = True
+        RECORD.unlink(missing_ok=True)
+    return postgres.stop() or ended
+
+
+def free_port(wanted: int) -> int:
+    """The wanted port of 127.0.0.1, else the next free one; any free one for 0."""
+    for port in range(wanted, wanted + 50):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise ServiceError(f"ports {wanted} to {wanted + 49} of 127.0.0.1 are all taken; set WEBSERVER_PORT to a free one")
+
+
+def _await_health(ui: Ui, supervisor: subprocess.Popen[bytes]) -> None:
+    give_up_s = time.monotonic() + _HEALTHY_WITHIN_S
+    missing: str | None = "the supervisor"
+    while missing is not None:
+        if supervisor.poll() is not None or time.monotonic() > give_up_s:
+            raise ServiceError(f"{missing} does not come up\n{log_tails()}")
+        time.sleep(0.3)
+        missing = ui.what_is_missing()
+
+
+def log_tails(lines: int = 12) -> str:
+    """The end of every log that says something."""
+    tails = {path: path.read_text(errors="replace").splitlines()[-lines:] for path in sorted(LOGS.glob("*.log"))}
+    return "\n".join(f"{path} ends:\n  " + "\n  ".join(tail) for path, tail in tails.items() if tail)
+
+
+def port_note(record: Record, given: Mapping[str, str] = os.environ) -> str:
+    """Says so when the UI is not where it was asked for."""
+    wanted = parse_setting("WEBSERVER_PORT", given)
+    return "" if record.url.endswith(f":{wanted}") else f" (port {wanted} is taken)"

@@ -1,0 +1,182 @@
+"""What is read from, and written below, the asset root."""
+
+import io
+from datetime import date
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from resources.images import ImageStore, content_name
+from variant_assets.stages.values import StageError
+
+DAY = date(2026, 2, 3)
+PICTURE = np.tile(np.arange(60, dtype=np.uint8)[:, None, None], (1, 80, 3))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "assets").mkdir()
+    return tmp_path / "assets"
+
+
+@pytest.fixture
+def store(root: Path) -> ImageStore:
+    return ImageStore(root, max_pixels=1_000_000)
+
+
+def put(root: Path, image: Image.Image | bytes, kind: str = "PNG", **options: object) -> str:
+    if isinstance(image, Image.Image):
+        buffer = io.BytesIO()
+        image.save(buffer, kind, **options)
+        image = buffer.getvalue()
+    (root / "x.bin").write_bytes(image)
+    return "/assets/x.bin"
+
+
+def save(store: ImageStore, image: NDArray[np.uint8] = PICTURE, **other: str) -> str:
+    given = {"tenant_id": "cafe", "kind": "final"} | other
+    return store.save(image, day=DAY, name=content_name(uuid4(), image), **given)
+
+
+def test_what_is_saved_is_loaded_again(store: ImageStore) -> None:
+    url = save(store)
+    assert url.startswith("/assets/yh/tenants/cafe/final/2026/02/03/")
+    assert (store.load(url) == PICTURE).all()
+
+
+def test_the_same_picture_is_the_same_file_with_the_same_bytes(store: ImageStore, root: Path) -> None:
+    name = content_name(uuid4(), PICTURE)
+    urls = [store.save(PICTURE, tenant_id="cafe", kind="final", day=DAY, name=name) for _ in range(2)]
+    files = [path for path in root.rglob("*") if path.is_file()]
+    assert urls[0] == urls[1]
+    assert len(files) == 1
+
+
+def test_another_picture_or_variant_has_another_name() -> None:
+    variant = uuid4()
+    assert content_name(variant, PICTURE) != content_name(variant, PICTURE + 1)
+    assert content_name(variant, PICTURE) != content_name(uuid4(), PICTURE)
+
+
+def test_an_interrupted_write_leaves_no_file(store: ImageStore, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def power_cut(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", power_cut)
+    with pytest.raises(OSError, match="No space left"):
+        save(store)
+    assert [path for path in root.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/assets/../../etc/passwd",
+        "/assets/a/../../x.png",
+        "/etc/passwd",
+        "assets/x.png",
+        "/assets/",
+        "/assets//etc/passwd",
+        "/assets/%2e%2e/x.png",
+        "/assets/a\\..\\x.png",
+        "/assets/x.png\0.txt",
+        "https://example.com/x.png",
+        "",
+    ],
+)
+def test_a_url_that_leaves_the_root_is_refused_by_name(store: ImageStore, url: str) -> None:
+    with pytest.raises(StageError, match="leaves the asset root"):
+        store.load(url)
+
+
+def test_a_link_that_leads_out_is_refused(store: ImageStore, root: Path) -> None:
+    (root.parent / "secret.png").write_bytes(b"secret")
+    (root / "link.png").symlink_to(root.parent / "secret.png")
+    with pytest.raises(StageError, match="through a link"):
+        store.load("/assets/link.png")
+
+
+@given(st.text(max_size=40))
+def test_no_url_ever_reaches_a_file_outside_the_root(url: str) -> None:
+    store = ImageStore(Path("/nonexistent/assets"))
+    with pytest.raises(StageError):
+        store.load(url if url.startswith("/assets/") else f"/assets/{url}")
+
+
+@pytest.mark.parametrize("tenant", ["../x", "a/b", "", "..", ".hidden", "a\0b", "a" * 200])
+def test_a_tenant_that_is_no_plain_name_is_refused(store: ImageStore, root: Path, tenant: str) -> None:
+    with pytest.raises(StageError, match="tenant_id"):
+        save(store, tenant_id=tenant)
+    assert list(root.iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "LA", "1", "CMYK"])
+def test_every_usual_mode_becomes_rgb(store: ImageStore, root: Path, mode: str) -> None:
+    loaded = store.load(put(root, Image.fromarray(PICTURE).convert(mode), "TIFF" if mode == "CMYK" else "PNG"))
+    assert loaded.shape == (60, 80, 3)
+    assert loaded.dtype == np.uint8
+
+
+def test_transparency_lies_on_white(store: ImageStore, root: Path) -> None:
+    assert (store.load(put(root, Image.new("RGBA", (4, 4), (0, 0, 0, 0)))) == 255).all()
+
+
+def test_a_picture_turned_by_its_camera_stands_upright(store: ImageStore, root: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert store.load(put(root, Image.fromarray(PICTURE), "JPEG", exif=exif)).shape == (80, 60, 3)
+
+
+def test_sixteen_bit_greys_keep_their_brightness(store: ImageStore, root: Path) -> None:
+    deep = Image.fromarray(np.full((4, 4), 65535, dtype=np.uint16))
+    assert (store.load(put(root, deep)) == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "0 bytes"),
+        (b"hello", "not an image"),
+    ],
+)
+def test_a_file_that_is_no_image_is_named(store: ImageStore, root: Path, content: bytes, message: str) -> None:
+    with pytest.raises(StageError, match=rf"x\.bin.*{message}"):
+        store.load(put(root, content))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "GIF"])
+def test_a_truncated_image_is_named(store: ImageStore, root: Path, kind: str) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (200, 200, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, kind)
+    with pytest.raises(StageError, match=r"x\.bin.*(truncated|not an image)"):
+        store.load(put(root, buffer.getvalue()[: len(buffer.getvalue()) // 2]))
+
+
+def test_a_missing_file_is_named(store: ImageStore) -> None:
+    with pytest.raises(StageError, match=r"'/assets/ye/none\.png' is missing on disk"):
+        store.load("/assets/ye/none.png")
+
+
+def test_too_many_pixels_are_refused_before_they_are_decoded(store: ImageStore, root: Path) -> None:
+    with pytest.raises(StageError, match="1200 × 1000 px, more than the 1000000"):
+        store.load(put(root, Image.new("RGB", (1200, 1000))))
+
+
+def test_a_file_that_may_not_be_read_now_is_no_verdict_on_the_image(
+    store: ImageStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = put(root, Image.fromarray(PICTURE))
+
+    def disk_error(_: Path) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_bytes", disk_error)
+    with pytest.raises(OSError, match="Input/output error"):
+        store.load(url)
