@@ -125,7 +125,7 @@ def png(image: Picture) -> bytes:
 
 def content_name(variant: UUID, image: Picture) -> UUID:
     """A file name that the variant and the picture decide, so that a repeated stage writes the same file."""
-    return uuid5(variant, f"{image.shape} {hashlib.sha256(np.ascontiguousarray(image)).hexdigest()}")
+    return uuid5(variant, f"{image.shape} {hashlib.sha256(image.tobytes()).hexdigest()}")
 
 
 def _upright_rgb(image: Image.Image) -> Picture:

@@ -8,9 +8,9 @@ from typing import Any
 import dagster as dg
 import numpy as np
 from numpy.typing import NDArray
-from resources.images import ImageStore, content_name
 
 from resources.database import Variant
+from resources.images import ImageStore, content_name
 from variant_assets.stages.pictures import thumbnail
 from variant_assets.stages.values import StageError
 

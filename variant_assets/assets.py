@@ -5,16 +5,17 @@
 from typing import Any
 
 import dagster as dg
+
+from resources.database import Database
 from resources.detector import Detector
 from resources.images import ImageStore
 from resources.ocr import Ocr
 from resources.vlm import VisionModel
-
-from resources.database import Database
 from variant_assets.artifacts import finished_ad, forbidden_mask, generated_image, shown, store
 from variant_assets.partitions import job_variants
 from variant_assets.stage_run import RETRIES, stage_run
 from variant_assets.stages.fonts import Fonts
+from variant_assets.stages.geometry import size_of
 from variant_assets.stages.iou_eval import overlap
 from variant_assets.stages.ocr_eval import lines_to_read, score
 from variant_assets.stages.overlay import render
@@ -43,7 +44,7 @@ def vlm_analyze(
 ) -> Result:
     """Does the image suit the copy? What cannot be known is left open, with the reason."""
     with stage_run(context, db) as work:
-        copy = require_copy(work.variant.copy_eng or work.variant.copy_kor, work.variant.job_id)
+        copy = require_copy(work.variant.copy_eng or work.variant.copy_kor, str(work.variant.job_id))
         work.save(vision.analyze(generated_image(work.variant, images), copy), request={"copy": copy})
     return work.materialized()
 
@@ -58,7 +59,8 @@ def yolo_detect(
     """The objects that text must not cover, and the mask of what stays clear."""
     with stage_run(context, db) as work:
         image = generated_image(work.variant, images)
-        detections, mask = forbid(detector.detect(image), image, detector.info)
+        found = detector.detect(image)
+        detections, mask = forbid(found.objects, size_of(image), detector.info, found.masks)
         work.save(detections, artifact_url=store(work.variant, images, mask, "mask"))
     return work.materialized()
 
@@ -72,7 +74,7 @@ def planner(
         variant = work.variant
         image, mask = generated_image(variant, images), forbidden_mask(variant, images)
         detections = variant.result("yolo_detect", Detections)
-        copy = require_copy(variant.copy_kor, variant.job_id)
+        copy = require_copy(variant.copy_kor, str(variant.job_id))
         planned = plan(image, detections, mask, variant.result("vlm_analyze", Analysis), copy)
         picture = planner_picture(image, detections, planned)
         work.save(planned, artifact_url=store(variant, images, picture, "plan"), metadata=shown(picture))
@@ -89,7 +91,7 @@ def overlay(
     """The finished ad: the copy drawn where the planner put it."""
     with stage_run(context, db) as work:
         variant = work.variant
-        copy = require_copy(variant.copy_kor, variant.job_id)
+        copy = require_copy(variant.copy_kor, str(variant.job_id))
         planned, analysis = variant.result("planner", Plan), variant.result("vlm_analyze", Analysis)
         layout, ad = render(generated_image(variant, images), planned, copy, fonts, analysis)
         work.save(layout, artifact_url=store(variant, images, ad, "final"), metadata=shown(ad))
@@ -105,7 +107,7 @@ def vlm_judge(
 ) -> Result:
     """A model's opinion of the finished ad. It may lower a verdict, never raise one."""
     with stage_run(context, db) as work:
-        copy = require_copy(work.variant.copy_kor, work.variant.job_id)
+        copy = require_copy(work.variant.copy_kor, str(work.variant.job_id))
         brief = work.variant.brief or copy
         judgement = vision.judge(finished_ad(work.variant, images), copy, brief)
         work.save(judgement, request={"copy": copy, "brief": brief})

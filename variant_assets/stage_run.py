@@ -64,14 +64,14 @@ def stage_run(context: dg.AssetExecutionContext, db: Database) -> Iterator[Stage
 
     def record(error: Exception, *, final: bool) -> None:
         try:
-            db.fail_stage(key, stage, context.run_id, _text(error), final=final)
+            db.fail_stage(key, stage, context.run.run_id, _text(error), final=final)
         except SQLAlchemyError as unrecorded:
             error.add_note(f"This could not be recorded in jobs_variants: {unrecorded}")
 
     try:
         work = StageWork(db.load_variant(key))
         yield work
-        db.finish_stage(work.variant, stage, context.run_id, work.output)
+        db.finish_stage(work.variant, stage, context.run.run_id, work.output)
     except StageRefused as refusal:
         raise dg.Failure(str(refusal), allow_retries=False) from refusal
     except StageError as error:
@@ -84,9 +84,9 @@ def stage_run(context: dg.AssetExecutionContext, db: Database) -> Iterator[Stage
 
 def _claim(context: dg.AssetExecutionContext, db: Database, stage: str) -> None:
     key = variant_id(context.partition_key)
-    holder = db.begin_stage(key, stage, context.run_id)
+    holder = db.begin_stage(key, stage, context.run.run_id)
     if holder is not None and not _is_live(context.instance, holder):
-        holder = db.begin_stage(key, stage, context.run_id, ended_run=holder)
+        holder = db.begin_stage(key, stage, context.run.run_id, ended_run=holder)
     if holder is not None:
         raise StageRefused(
             f"variant {key} is being worked on by run {holder}; wait for that run or terminate it, then materialize"

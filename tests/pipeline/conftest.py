@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from resources.images import ImageStore
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from resources.database import Database
+from resources.images import ImageStore
 from tests.shop import STAGES, Shop
 
 PHOTO_PX = 480

@@ -180,7 +180,6 @@ class FlakyOcr:
 
 def embedded_ocr() -> object:
     from resources.settings import Settings
-
     from resources.wiring import _ocr
 
     return _ocr(Settings.from_environment({"DATABASE_URL": "postgresql://u@h/d"}))

@@ -76,14 +76,10 @@ class Candidates(NamedTuple):
 
     def rect(self, row: int, grid: Grid) -> Rect:
         x, y, width, height = self.regions[row]
-        return Rect(
-            x=x / grid.columns, y=y / grid.rows, width=width / grid.columns, height=height / grid.rows
-        )
+        return Rect(x=x / grid.columns, y=y / grid.rows, width=width / grid.columns, height=height / grid.rows)
 
 
-def shapes(
-    parts: Parts, size: Size, grid: Grid, allowed: Limits, narrowest: float, widest: float
-) -> tuple[Shape, ...]:
+def shapes(parts: Parts, size: Size, grid: Grid, allowed: Limits, narrowest: float, widest: float) -> tuple[Shape, ...]:
     """Rectangles that hold the copy: for each width and type size the height its lines need, inside safe margins."""
     cell_x, cell_y = size.width_px / grid.columns, size.height_px / grid.rows
     margin_x, margin_y = margins(size, grid)
@@ -130,9 +126,7 @@ def search(ground: Ground, shapes_: Sequence[Shape], size: Size, allowed: Limits
     parts = [_placements(shape, ground, tables, margin, allowed) for shape in shapes_]
     counts = [len(part[0]) for part in parts]
     names = (*WEIGHTS, "forbidden", "harm")
-    columns = {
-        name: np.concatenate([part[1][name] for part in parts]) if parts else np.zeros(0) for name in names
-    }
+    columns = {name: np.concatenate([part[1][name] for part in parts]) if parts else np.zeros(0) for name in names}
     forbidden, harm = columns.pop("forbidden"), columns.pop("harm")
     score = sum((weight * columns[name] for name, weight in WEIGHTS.items()), start=np.zeros(len(forbidden)))
     return Candidates(
@@ -216,8 +210,6 @@ def _best_of_blocks(score: Floats) -> tuple[Indices, Indices]:
     down, across = (-(-length // _BLOCK) for length in score.shape)
     padded = np.full((down * _BLOCK, across * _BLOCK), -np.inf)
     padded[: score.shape[0], : score.shape[1]] = score
-    blocks = (
-        padded.reshape(down, _BLOCK, across, _BLOCK).swapaxes(1, 2).reshape(down * across, _BLOCK * _BLOCK)
-    )
+    blocks = padded.reshape(down, _BLOCK, across, _BLOCK).swapaxes(1, 2).reshape(down * across, _BLOCK * _BLOCK)
     best, block = blocks.argmax(axis=1), np.arange(down * across)
     return block // across * _BLOCK + best // _BLOCK, block % across * _BLOCK + best % _BLOCK

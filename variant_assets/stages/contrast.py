@@ -32,9 +32,7 @@ def relative_luminance(colors: ArrayLike) -> Floats:
     """
     rgb = np.asarray(colors)
     linear = _LINEAR
-    return np.asarray(
-        0.2126 * linear[rgb[..., 0]] + 0.7152 * linear[rgb[..., 1]] + 0.0722 * linear[rgb[..., 2]]
-    )
+    return np.asarray(0.2126 * linear[rgb[..., 0]] + 0.7152 * linear[rgb[..., 1]] + 0.0722 * linear[rgb[..., 2]])
 
 
 def contrast_ratio(a: ArrayLike, b: ArrayLike) -> Floats:

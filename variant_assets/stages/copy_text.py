@@ -31,9 +31,7 @@ def normalise_copy(copy: str) -> str:
     lines = (" ".join(_visible(line).split()) for line in text.split("\n"))
     kept = "\n".join(line for line in lines if line)
     if not kept:
-        raise StageError(
-            f"no ad copy: {copy!r} has no visible character; write a copy for the job and run again"
-        )
+        raise StageError(f"no ad copy: {copy!r} has no visible character; write a copy for the job and run again")
     return kept
 
 

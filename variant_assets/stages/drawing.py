@@ -42,9 +42,7 @@ def line_ink(runs: Sequence[tuple[str, FontFace]], font_size_px: int, fonts: Fon
     mask = runs_mask(placed, font_size_px, Size(width_px=width, height_px=4 * font_size_px), fonts)
     found = bounds(mask)
     if found is None:
-        raise StageError(
-            f"the line {''.join(text for text, _ in runs)!r} has no visible glyph; correct the copy"
-        )
+        raise StageError(f"the line {''.join(text for text, _ in runs)!r} has no visible glyph; correct the copy")
     left, top, right, bottom = found
     return left - origin_x, top - origin_y, right - origin_x, bottom - origin_y
 

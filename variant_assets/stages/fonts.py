@@ -83,9 +83,7 @@ class Fonts:
             yield from _typefaces(file)
         except OSError as error:
             if file in self.paths:
-                raise StageError(
-                    f"font file {file} cannot be read ({error}); replace or remove it"
-                ) from error
+                raise StageError(f"font file {file} cannot be read ({error}); replace or remove it") from error
             self.unreadable[str(file)] = str(error)
 
     def choose(self, style: FontStyle, *, bold: bool = True) -> FontFace:
@@ -122,9 +120,7 @@ class Fonts:
     def missing(self, face: FontFace, text: str) -> str:
         """The characters of the text the face has no glyph for, each once, in order; white space needs none."""
         file = self._present(face)
-        return "".join(
-            dict.fromkeys(c for c in text if not c.isspace() and not _has_glyph(file, face.index, c))
-        )
+        return "".join(dict.fromkeys(c for c in text if not c.isspace() and not _has_glyph(file, face.index, c)))
 
     def runs(self, text: str, face: FontFace) -> tuple[tuple[str, FontFace], ...]:
         """The text as stretches with the face that draws each: `face`, or a stand-in for the glyphs it lacks.
@@ -162,9 +158,7 @@ def _typefaces(file: Path) -> Iterator[Typeface]:
         weight = _weight(f"{cut or ''} {file.stem}")
         face = FontFace(family=family or file.stem, file=str(file), index=index, bold=weight >= 600)
         style, licence = _KNOWN.get(face.family, (_guessed_style(face.family), "not recorded"))
-        special_cut = re.search(
-            r"italic|oblique|condensed|mono|coding", f"{family} {cut} {file.stem}", re.IGNORECASE
-        )
+        special_cut = re.search(r"italic|oblique|condensed|mono|coding", f"{family} {cut} {file.stem}", re.IGNORECASE)
         hangul = all(_has_glyph(str(file), index, c) for c in _PROBE)
         yield Typeface(face, weight, style, licence, special_cut is None, hangul)
 
@@ -177,16 +171,12 @@ def _face_count(file: Path) -> int:
 
 def _weight(name: str) -> int:
     words = re.sub(r"[^a-z]", "", name.lower())
-    return next(
-        (weight for word, weight in _WEIGHTS.items() if word in words), 700 if name.endswith("B") else 400
-    )
+    return next((weight for word, weight in _WEIGHTS.items() if word in words), 700 if name.endswith("B") else 400)
 
 
 def _needs_shaping(character: str) -> bool:
     """Right-to-left scripts and combining marks come out wrong from the basic layout engine, glyph or no glyph."""
-    return unicodedata.bidirectional(character) in ("R", "AL") or unicodedata.category(character).startswith(
-        "M"
-    )
+    return unicodedata.bidirectional(character) in ("R", "AL") or unicodedata.category(character).startswith("M")
 
 
 def _guessed_style(family: str) -> FontStyle:

@@ -34,9 +34,7 @@ def integral(values: NDArray[np.generic]) -> Floats:
 
 def window_sums(table: Floats, height: int, width: int) -> Floats:
     """Sums over every window of height × width cells; entry (y, x) has its top left corner there."""
-    return (
-        table[height:, width:] - table[:-height, width:] - table[height:, :-width] + table[:-height, :-width]
-    )
+    return table[height:, width:] - table[:-height, width:] - table[height:, :-width] + table[:-height, :-width]
 
 
 def inner_corners(rect: Rect, size: Size) -> Corners:

@@ -58,18 +58,14 @@ def pieces(text: str, deepest: Level) -> tuple[Piece, ...]:
 
 def _cuts(text: str, deepest: Level) -> list[int]:
     bound = {i for match in _UNBREAKABLE.finditer(text) for i in range(match.start() + 1, match.end())}
-    return [
-        i for i in range(1, len(text)) if i not in bound and _allowed(text, i) and _level(text, i) <= deepest
-    ]
+    return [i for i in range(1, len(text)) if i not in bound and _allowed(text, i) and _level(text, i) <= deepest]
 
 
 def _allowed(text: str, i: int) -> bool:
     if text[i] == " ":
         return False
     before = text[i - 1] if text[i - 1] != " " else text[i - 2]
-    return (
-        text[i] not in FORBIDDEN_START and before not in FORBIDDEN_END and not unicodedata.combining(text[i])
-    )
+    return text[i] not in FORBIDDEN_START and before not in FORBIDDEN_END and not unicodedata.combining(text[i])
 
 
 def _level(text: str, i: int) -> Level:
@@ -99,9 +95,7 @@ class Measured(NamedTuple):
 def measured(text: str, deepest: Level, width: Widths) -> Measured:
     """The pieces of `text` with their widths in the unit of `width` (em or px)."""
     cut = pieces(text, deepest)
-    return Measured(
-        cut, tuple(width(p.text) for p in cut), tuple(width(p.gap) if p.gap else 0.0 for p in cut)
-    )
+    return Measured(cut, tuple(width(p.text) for p in cut), tuple(width(p.gap) if p.gap else 0.0 for p in cut))
 
 
 def fewest_lines(text: Measured, available: float) -> int | None:

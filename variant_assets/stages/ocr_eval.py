@@ -30,8 +30,7 @@ from variant_assets.stages.values import (
 def lines_to_read(layout: Layout) -> tuple[LineToRead, ...]:
     """The drawn lines in order: their ink with a little room around it, their script, their colour."""
     return tuple(
-        LineToRead(box=_box(line, layout), script=_script(line.text), fill=layout.fill)
-        for line in layout.lines
+        LineToRead(box=_box(line, layout), script=_script(line.text), fill=layout.fill) for line in layout.lines
     )
 
 
@@ -56,9 +55,7 @@ def score(layout: Layout, reads: Sequence[LineRead], model: ModelInfo) -> Recogn
             f"the recogniser returned {len(reads)} lines for {len(layout.lines)}; it must return one for each"
         )
     lines = tuple(_compared(line.text, read) for line, read in zip(layout.lines, reads, strict=True))
-    expected, recognized = (
-        " ".join(texts) for texts in zip(*((_.expected, _.recognized) for _ in lines), strict=True)
-    )
+    expected, recognized = (" ".join(texts) for texts in zip(*((_.expected, _.recognized) for _ in lines), strict=True))
     characters, solid = (len(expected) - len(lines) + 1, len(without_spaces(expected)))
     edits = sum(line.edits for line in lines)
     missed = critical_tokens_missed(expected, recognized)
@@ -90,14 +87,8 @@ def _compared(drawn: str, read: LineRead) -> LineRecognition:
 def _reason(lines: Sequence[LineRecognition], missed: Sequence[str]) -> str:
     worst = max(lines, key=lambda line: line.edits_ignoring_spaces)
     if missed:
-        return (
-            f"{', '.join(missed)} was not read exactly: {worst.expected!r} was read as {worst.recognized!r}"
-        )
+        return f"{', '.join(missed)} was not read exactly: {worst.expected!r} was read as {worst.recognized!r}"
     if worst.edits_ignoring_spaces == 0:
-        return f"all {len(lines)} lines were read exactly" + (
-            ", spacing apart" if any(_.edits for _ in lines) else ""
-        )
+        return f"all {len(lines)} lines were read exactly" + (", spacing apart" if any(_.edits for _ in lines) else "")
     wrong = sum(line.edits_ignoring_spaces > 0 for line in lines)
-    return (
-        f"{wrong} of {len(lines)} lines differ, most of all {worst.expected!r}, read as {worst.recognized!r}"
-    )
+    return f"{wrong} of {len(lines)} lines differ, most of all {worst.expected!r}, read as {worst.recognized!r}"

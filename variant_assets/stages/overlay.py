@@ -162,9 +162,7 @@ def _warnings(plan: Plan, number: int) -> tuple[str, ...]:
     if proposal.occlusion > 0:
         found.append(f"the text region covers {proposal.occlusion:.0%} of forbidden area; it got a plate")
     if number != plan.chosen:
-        found.append(
-            f"the copy did not fit in region {plan.chosen}; region {number} was taken: {proposal.words}"
-        )
+        found.append(f"the copy did not fit in region {plan.chosen}; region {number} was taken: {proposal.words}")
     return tuple(found)
 
 

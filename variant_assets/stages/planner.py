@@ -70,8 +70,7 @@ def _require_same_picture(size: Size, detections: Detections, mask: Mask) -> Non
     if detections.size != size:
         found = detections.size
         raise StageError(
-            f"{shown}, its detections are for {found.width_px} × {found.height_px} px; "
-            "run yolo_detect for this picture"
+            f"{shown}, its detections are for {found.width_px} × {found.height_px} px; run yolo_detect for this picture"
         )
 
 
@@ -111,13 +110,9 @@ def _forbidden_pixels(detections: Detections, mask: Mask) -> Bits:
     return forbidden
 
 
-def _proposals(
-    ground: Ground, parts: Parts, size: Size, allowed: Limits, forbidden: Bits
-) -> tuple[Proposal, ...]:
+def _proposals(ground: Ground, parts: Parts, size: Size, allowed: Limits, forbidden: Bits) -> tuple[Proposal, ...]:
     free = Tier("free region", LEAST_WIDTH, 1.0, may_cover=False, most=MOST_PROPOSALS)
-    narrow = Tier(
-        "narrow free region", NARROWEST, LEAST_WIDTH, may_cover=False, most=MOST_PROPOSALS - _TAIL - 1
-    )
+    narrow = Tier("narrow free region", NARROWEST, LEAST_WIDTH, may_cover=False, most=MOST_PROPOSALS - _TAIL - 1)
     harmful = Tier("least harmful region", NARROWEST, 1.0, may_cover=True, most=_TAIL)
     found = _from_tier(free, ground, parts, size, allowed, forbidden)
     if not found:
@@ -187,17 +182,7 @@ def _words(region: Rect, tier: Tier, occlusion: float, shape: Shape, calm: float
 def place(region: Rect) -> str:
     """Where a region lies, as people say it: "bottom band", "upper left"."""
     x, y = region.x + region.width / 2, region.y + region.height / 2
-    down = (
-        "top"
-        if y < 0.22
-        else "upper"
-        if y < 0.42
-        else "middle"
-        if y < 0.58
-        else "lower"
-        if y < 0.78
-        else "bottom"
-    )
+    down = "top" if y < 0.22 else "upper" if y < 0.42 else "middle" if y < 0.58 else "lower" if y < 0.78 else "bottom"
     if region.width >= 0.7 or abs(x - 0.5) < 0.06:
         return f"{down} {'band' if region.width >= 0.7 else 'centre'}"
     return f"{down} {'left' if x < 0.5 else 'right'}"

@@ -58,9 +58,7 @@ def measure(original: Image, rendered: Image, layout: Layout, fonts: Fonts) -> R
     )
 
 
-def _line_contrast(
-    ground: Image, rendered: Image, layout: Layout, line: TextLine, fonts: Fonts
-) -> _LineContrast:
+def _line_contrast(ground: Image, rendered: Image, layout: Layout, line: TextLine, fonts: Fonts) -> _LineContrast:
     mask = line_mask(layout, line, fonts)
     left, top, right, bottom = _around(mask)
     mask, under, drawn = (
@@ -85,9 +83,7 @@ def _around(mask: Image) -> tuple[int, int, int, int]:
 
 def _large(layout: Layout) -> bool:
     return all(
-        is_large_text(
-            line.font_size_px or layout.font_size_px, all(run.face.bold for run in line.runs), layout.size
-        )
+        is_large_text(line.font_size_px or layout.font_size_px, all(run.face.bold for run in line.runs), layout.size)
         for line in layout.lines
     )
 

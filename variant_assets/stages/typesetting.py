@@ -86,9 +86,7 @@ def limits(size: Size, category: SizeCategory) -> Limits:
     return Limits(smallest, max(smallest, round(LARGEST_BY_CATEGORY[category] * scale)))
 
 
-def set_in(
-    parts: Parts, box: Corners, align: Align, faces: Faces, allowed: Limits, fonts: Fonts
-) -> Block | None:
+def set_in(parts: Parts, box: Corners, align: Align, faces: Faces, allowed: Limits, fonts: Fonts) -> Block | None:
     """The copy in `box` (left, top, right, bottom in px) at the largest allowed size; None when it does not fit.
 
     A secondary paragraph is set smaller; when there is no room for two sizes, both are set as one text.
@@ -119,9 +117,7 @@ def _worth(level: Level, fits: dict[Level, int]) -> float:
     return fits[level] * _WORD_BREAKS_WORTH**level
 
 
-def _largest(
-    parts: Parts, level: Level, width: int, height: int, faces: Faces, allowed: Limits, fonts: Fonts
-) -> int:
+def _largest(parts: Parts, level: Level, width: int, height: int, faces: Faces, allowed: Limits, fonts: Fonts) -> int:
     """The largest size whose estimated block fits, by bisection; one below the smallest when none does."""
     ems = (_em_widths(faces.headline, fonts), _em_widths(faces.secondary, fonts))
     low, high = allowed.smallest_px - 1, allowed.largest_px

@@ -22,9 +22,7 @@ def forbid(
     on the object; where given they are kept clear instead of the box. Raises StageError for a mask of another size.
     """
     if masks is not None and len(masks) != len(found):
-        raise StageError(
-            f"the detector gave {len(masks)} masks for {len(found)} objects; it must give one for each"
-        )
+        raise StageError(f"the detector gave {len(masks)} masks for {len(found)} objects; it must give one for each")
     inside = [(_clipped(item), None if masks is None else masks[i]) for i, item in enumerate(found)]
     kept = sorted((pair for pair in inside if pair[0].box.area > 0), key=lambda pair: _order(pair[0]))
     forbidden = np.zeros((size.height_px, size.width_px), dtype=bool)
@@ -57,9 +55,7 @@ def _keep_clear(forbidden: Bits, box: Rect, size: Size, mask: Mask | None) -> No
         forbidden[top:bottom, left:right] = True
         return
     if mask.shape != forbidden.shape:
-        raise StageError(
-            f"an object mask has shape {mask.shape}, the picture {forbidden.shape} (height, width)"
-        )
+        raise StageError(f"an object mask has shape {mask.shape}, the picture {forbidden.shape} (height, width)")
     forbidden |= _widened(mask > 0, margin_px)
 
 
