@@ -17,7 +17,7 @@ from resources.migrations import migrate
 from resources.settings import PROJECT, STATE, Settings, parse_setting
 from service import postgres
 from service.supervisor import LOGS, RECORD, Process, Record
-from service.ui import Ui
+from service.ui import Ui, UiError
 
 _HEALTHY_WITHIN_S = 120.0
 
@@ -131,7 +131,10 @@ def _await_health(ui: Ui, supervisor: subprocess.Popen[bytes]) -> None:
         if supervisor.poll() is not None or time.monotonic() > give_up_s:
             raise ServiceError(f"{missing} does not come up\n{log_tails()}")
         time.sleep(0.3)
-        missing = ui.what_is_missing()
+        try:
+            missing = ui.what_is_missing()
+        except UiError as error:
+            raise ServiceError(f"{error}\n{log_tails()}") from error
 
 
 def log_tails(lines: int = 12) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -99,13 +99,14 @@ def write_workspace(code_port: int) -> None:
 class Supervisor:
     """Starts the processes and starts again what ends, after a pause that grows while it keeps ending."""
 
-    def __init__(self, commands: Mapping[str, list[str]], url: str, *, embedded_postgres: bool) -> None:
-        self._commands = commands
-        self._url = url
+    def __init__(self, code_port: int, web_port: int, *, embedded_postgres: bool) -> None:
+        self._commands = commands(code_port, web_port)
+        self._code_port = code_port
+        self._url = f"http://127.0.0.1:{web_port}"
         self._embedded_postgres = embedded_postgres
         self._children: dict[str, subprocess.Popen[bytes]] = {}
-        self._pause_s = dict.fromkeys(commands, 1.0)
-        self._next_start_s = dict.fromkeys(commands, 0.0)
+        self._pause_s = dict.fromkeys(self._commands, 1.0)
+        self._next_start_s = dict.fromkeys(self._commands, 0.0)
         self._stopping = threading.Event()
 
     def run(self) -> None:
@@ -114,9 +115,12 @@ class Supervisor:
         while not self._stopping.is_set():
             if self._embedded_postgres and postgres.running_port(postgres.FOLDER) is None:
                 postgres.start()
-            for name in self._commands:
-                self._keep(name)
-            self._stopping.wait(1.0)
+            self._keep("code-server")
+            # A daemon that does not find its code server looks again only after a minute.
+            if _listens(self._code_port):
+                self._keep("daemon")
+                self._keep("webserver")
+            self._stopping.wait(0.25)
         self._end_all()
 
     def _keep(self, name: str) -> None:
@@ -155,7 +159,12 @@ class Supervisor:
 def main() -> None:
     code_port, web_port, embedded = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "embedded"
     write_workspace(code_port)
-    Supervisor(commands(code_port, web_port), f"http://127.0.0.1:{web_port}", embedded_postgres=embedded).run()
+    Supervisor(code_port, web_port, embedded_postgres=embedded).run()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 if __name__ == "__main__":

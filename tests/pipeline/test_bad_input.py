@@ -21,8 +21,10 @@ def encoded(image: np.ndarray) -> bytes:
 def huge_png() -> bytes:
     """A PNG whose header claims 60,000 × 60,000 px."""
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    chunk = b"IHDR" + header
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)) + b"\0" * 64
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"0" * 64)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
+    )
 
 
 def failed(studio: Studio, pipeline: Pipeline, variant: UUID, stage: str) -> str:

@@ -80,7 +80,7 @@ def test_the_same_state_seen_twice_has_the_same_run_key_and_a_new_state_another(
 @pytest.mark.parametrize(
     ("status", "starts"),
     [
-        (dg.DagsterRunStatus.QUEUED, False),
+        (dg.DagsterRunStatus.STARTING, False),
         (dg.DagsterRunStatus.STARTED, False),
         (dg.DagsterRunStatus.CANCELING, False),
         (dg.DagsterRunStatus.SUCCESS, True),
@@ -190,7 +190,7 @@ def long_waiting(studio: Studio, minutes: int = 5) -> UUID:
     [
         (dg.DagsterRunStatus.FAILURE, True),
         (dg.DagsterRunStatus.CANCELED, False),
-        (dg.DagsterRunStatus.QUEUED, False),
+        (dg.DagsterRunStatus.STARTING, False),
         (None, False),
     ],
 )
