@@ -92,8 +92,9 @@ def with_glyphs(image: Image, mask: Mask, fill: Rgb) -> Image:
 
 def blend(pixels: Image, color: Rgb, opacity: Floats | float) -> Image:
     """`color` over `pixels` (…, 3) at an opacity of shape (…), in sRGB as ads are composed."""
-    weight = np.asarray(opacity, dtype=np.float64)[..., None]
-    return np.rint(pixels * (1.0 - weight) + np.asarray(color) * weight).astype(np.uint8)
+    weight = np.asarray(opacity, dtype=np.float32)[..., None]
+    drawn = np.asarray(color, dtype=np.float32)
+    return np.rint(pixels + (drawn - pixels) * weight).astype(np.uint8)
 
 
 def _panel_shape(panel: Panel, size: Size, window: Corners) -> Floats:

@@ -30,8 +30,9 @@ def measure(original: Image, rendered: Image, layout: Layout, fonts: Fonts) -> R
 
     The colour is read from the fully covered pixels of `rendered`, never taken from the layout. The ring is
     taken from the picture without the glyphs (panel included) and from the finished ad, whichever is worse at
-    each pixel, so a panel that was not drawn or a second text in the ring counts. Both pictures are
-    (height, width, 3) uint8 RGB; StageError when one has another size than the layout.
+    each pixel, so a panel that was not drawn or a second text in the ring counts. The percentiles
+    are over all lines; AA, AAA and the score follow the weakest line, which good ones must not hide. Both
+    pictures are (height, width, 3) uint8 RGB; StageError when one has another size than the layout.
     """
     for name, picture in (("original", original), ("rendered", rendered)):
         if size_of(picture) != layout.size:
