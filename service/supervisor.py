@@ -82,7 +82,7 @@ def commands(code_port: int, web_port: int) -> dict[str, list[str]]:
     return {
         "code-server": [
             *(str(tools / "dagster"), "api", "grpc", "--host", "127.0.0.1", "--port", str(code_port)),
-            *("--python-module", "variant_assets.definitions", "--working-directory", str(PROJECT)),
+            *("--module-name", "variant_assets.definitions", "--working-directory", str(PROJECT)),
             *("--location-name", "job_variants"),
         ],
         "daemon": [str(tools / "dagster-daemon"), "run", *workspace],

@@ -1,4 +1,4 @@
-"""Every place the copy could take: rectangles that hold it, at all positions, with what speaks for and against each."""
+"""Every place the copy could take: rectangles that hold it, at all positions, with what speaks for each."""
 
 from __future__ import annotations
 
@@ -31,15 +31,20 @@ _ROOM = 1.05
 """Planned rectangles are this much higher than the estimate of the text."""
 
 WEIGHTS = {
-    "size": 0.30,
-    "calm": 0.22,
-    "empty": 0.22,
-    "uniform": 0.08,
-    "clearance": 0.08,
+    "size": 0.28,
+    "calm": 0.20,
+    "empty": 0.20,
+    "few_lines": 0.10,
+    "uniform": 0.06,
+    "clearance": 0.06,
     "aligned": 0.06,
     "balance": 0.04,
 }
+"""What speaks for a place, 0 to 1 in sum: large type on calm, unimportant, even ground clear of objects."""
+
 HARM_WEIGHT = 2.0
+_NOTHING = 1e-9
+"""Sums of whole cells are exact to far less than one cell."""
 
 
 class Shape(NamedTuple):
@@ -54,7 +59,7 @@ class Shape(NamedTuple):
 class Ground(NamedTuple):
     """What the search looks at, per cell; `subject` is the (x, y) centre of what the picture shows, 0…1.
 
-    `harm` sums to about 1 over each object and over the mask, so its sum over a region is how much that covers.
+    `harm` sums to about 1 over each object and over the mask, so its sum over a region is what it covers.
     """
 
     grid: Grid
@@ -65,7 +70,7 @@ class Ground(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """Columns of equal length: `regions` (n, 4) as x, y, width, height in cells, and one figure per reason."""
+    """Columns of equal length: `regions` (n, 4) as x, y, width, height in cells, one figure per reason."""
 
     shapes: tuple[Shape, ...]
     shape_index: Indices
@@ -80,7 +85,7 @@ class Candidates(NamedTuple):
 
 
 def shapes(parts: Parts, size: Size, grid: Grid, allowed: Limits, narrowest: float, widest: float) -> tuple[Shape, ...]:
-    """Rectangles that hold the copy: for each width and type size the height its lines need, inside safe margins."""
+    """Rectangles that hold the copy: for each width and type size the height its lines need."""
     cell_x, cell_y = size.width_px / grid.columns, size.height_px / grid.rows
     margin_x, margin_y = margins(size, grid)
     least, most = int(np.ceil(narrowest * grid.columns - 1e-9)), grid.columns - 2 * margin_x
@@ -100,7 +105,7 @@ def margins(size: Size, grid: Grid) -> tuple[int, int]:
     """Cells kept free at the left and right, and at the top and bottom."""
     margin_px = SAFE_MARGIN * min(size.width_px, size.height_px)
     across, down = margin_px * grid.columns / size.width_px, margin_px * grid.rows / size.height_px
-    return int(np.ceil(across)), int(np.ceil(down))
+    return min(int(np.ceil(across)), (grid.columns - 1) // 2), min(int(np.ceil(down)), (grid.rows - 1) // 2)
 
 
 def _steps(low: int, high: int, count: int) -> list[int]:
@@ -119,18 +124,25 @@ def _em(text: str) -> float:
     return sum(map(estimated_width_em, text))
 
 
-def search(ground: Ground, shapes_: Sequence[Shape], size: Size, allowed: Limits) -> Candidates:
-    """All positions of all shapes inside the safe margins, thinned to the best of each small neighbourhood."""
-    tables = _Tables(ground)
+def search(ground: Ground, offered: Sequence[Shape], size: Size, allowed: Limits, *, may_cover: bool) -> Candidates:
+    """All positions of the shapes inside the safe margins, thinned to the best of each neighbourhood.
+
+    Unless the text `may_cover` objects, only positions clear of everything forbidden.
+    """
+    tables = Tables.of(ground)
     margin = margins(size, ground.grid)
-    parts = [_placements(shape, ground, tables, margin, allowed) for shape in shapes_]
+    if not may_cover:
+        offered = [shape for shape in offered if _has_room(shape, tables, margin)]
+    parts = [_placements(shape, ground, tables, margin, allowed) for shape in offered]
+    if not may_cover:
+        parts = [_only_free(*part) for part in parts]
     counts = [len(part[0]) for part in parts]
     names = (*WEIGHTS, "forbidden", "harm")
     columns = {name: np.concatenate([part[1][name] for part in parts]) if parts else np.zeros(0) for name in names}
     forbidden, harm = columns.pop("forbidden"), columns.pop("harm")
     score = sum((weight * columns[name] for name, weight in WEIGHTS.items()), start=np.zeros(len(forbidden)))
     return Candidates(
-        shapes=tuple(shapes_),
+        shapes=tuple(offered),
         shape_index=np.repeat(np.arange(len(parts)), counts),
         regions=np.concatenate([part[0] for part in parts]) if parts else np.zeros((0, 4)),
         reasons=columns,
@@ -139,34 +151,53 @@ def search(ground: Ground, shapes_: Sequence[Shape], size: Size, allowed: Limits
     )
 
 
-class _Tables:
+class Tables(NamedTuple):
     """Integral images of everything that is averaged over a rectangle."""
 
-    def __init__(self, ground: Ground) -> None:
-        maps = ground.maps
-        self.forbidden, self.harm = integral(ground.forbidden), integral(ground.harm)
-        self.near = integral(smooth(ground.forbidden.astype(float), 2))
-        self.saliency, self.edges = integral(maps.saliency), integral(maps.edges)
-        self.luminance, self.squared = integral(maps.luminance), integral(maps.luminance**2)
+    forbidden: Floats
+    harm: Floats
+    near: Floats
+    saliency: Floats
+    edges: Floats
+    luminance: Floats
+    luminance_squared: Floats
 
-    def means(self, table: Floats, shape: Shape, margin: tuple[int, int]) -> Floats:
-        across, down = margin
-        inner = table[down : table.shape[0] - down, across : table.shape[1] - across]
-        return window_sums(inner, shape.rows, shape.columns) / (shape.rows * shape.columns)
+    @classmethod
+    def of(cls, ground: Ground) -> Tables:
+        maps, near = ground.maps, smooth(ground.forbidden.astype(np.float64), 2)
+        averaged = (ground.forbidden, ground.harm, near, maps.saliency, maps.edges, maps.luminance)
+        return cls(*map(integral, (*averaged, maps.luminance**2)))
+
+
+def _means(table: Floats, shape: Shape, margin: tuple[int, int]) -> Floats:
+    """Means over the shape at every position inside the margins."""
+    across, down = margin
+    inner = table[down : table.shape[0] - down, across : table.shape[1] - across]
+    return window_sums(inner, shape.rows, shape.columns) / (shape.rows * shape.columns)
+
+
+def _has_room(shape: Shape, tables: Tables, margin: tuple[int, int]) -> bool:
+    return bool((_means(tables.forbidden, shape, margin) < _NOTHING).any())
+
+
+def _only_free(corners: Floats, figures: dict[str, Floats]) -> tuple[Floats, dict[str, Floats]]:
+    free = figures["forbidden"] < _NOTHING
+    return corners[free], {name: figure[free] for name, figure in figures.items()}
 
 
 def _placements(
-    shape: Shape, ground: Ground, tables: _Tables, margin: tuple[int, int], allowed: Limits
+    shape: Shape, ground: Ground, tables: Tables, margin: tuple[int, int], allowed: Limits
 ) -> tuple[Floats, dict[str, Floats]]:
     def mean(table: Floats) -> Floats:
-        return tables.means(table, shape, margin)
+        return _means(table, shape, margin)
 
-    deviation = np.sqrt(np.maximum(0.0, mean(tables.squared) - mean(tables.luminance) ** 2))
-    forbidden = np.where(mean(tables.forbidden) < 1e-9, 0.0, mean(tables.forbidden))
-    ys, xs = np.arange(forbidden.shape[0]) + float(margin[1]), np.arange(forbidden.shape[1]) + float(margin[0])
+    deviation = np.sqrt(np.maximum(0.0, mean(tables.luminance_squared) - mean(tables.luminance) ** 2))
+    forbidden = mean(tables.forbidden)
+    ys, xs = (np.arange(n) + float(m) for n, m in zip(forbidden.shape, reversed(margin), strict=True))
     size = (shape.font_size_px - allowed.smallest_px) / max(1, allowed.largest_px - allowed.smallest_px)
     figures = {
         "size": np.full(forbidden.shape, size),
+        "few_lines": np.full(forbidden.shape, 1.0 - min(1.0, max(0, shape.lines - 3) / 5)),
         "calm": 1.0 - mean(tables.edges),
         "empty": 1.0 - mean(tables.saliency),
         "uniform": 1.0 - np.minimum(1.0, deviation / 0.25),
@@ -206,7 +237,7 @@ def _balance(shape: Shape, ground: Ground, xs: Floats, ys: Floats) -> Floats:
 
 
 def _best_of_blocks(score: Floats) -> tuple[Indices, Indices]:
-    """(rows, columns) of the best position in every block of _BLOCK × _BLOCK positions; the first of equals."""
+    """(rows, columns) of the best position in every _BLOCK × _BLOCK positions; the first of equals."""
     down, across = (-(-length // _BLOCK) for length in score.shape)
     padded = np.full((down * _BLOCK, across * _BLOCK), -np.inf)
     padded[: score.shape[0], : score.shape[1]] = score

@@ -17,7 +17,7 @@ INK: Rgb = (20, 20, 20)
 BLACK: Rgb = (0, 0, 0)
 _STEPS = 100
 _RECOMMENDATION_WORTH = 12.0
-"""A recommended colour is kept when its scrim changes the picture by at most this much more (levels of 255)."""
+"""A recommended colour is kept when its scrim changes the picture by at most so many levels of 255 more."""
 
 
 class Paint(NamedTuple):
@@ -30,10 +30,11 @@ class Paint(NamedTuple):
 
 
 def choose_paint(beside: Sequence[Image], recommended: Rgb, ratio: float, least_opacity: float = 0.0) -> Paint:
-    """Colour first, then the smallest scrim. `beside` has the pixels next to the glyphs of each line, shape (n, 3).
+    """Colour first, then the smallest scrim. `beside`: the pixels next to the glyphs, (n, 3) for each line.
 
-    The recommended colour is taken if it reaches `ratio` at the 1st percentile of every line, else white or near-black,
-    whichever contrasts more; when no colour does alone, the pair of colour and scrim that changes the picture least.
+    The recommended colour is taken if it reaches `ratio` at the 1st percentile of every line, else white
+    or near-black, whichever contrasts more; when no colour does alone, the pair of colour and scrim that
+    changes the picture least.
     """
     if least_opacity == 0.0:
         alone = [Paint(fill, BLACK, 0.0, weakest(fill, beside)) for fill in (recommended, WHITE, INK, BLACK)]
@@ -52,7 +53,7 @@ def weakest(fill: Rgb, beside: Sequence[Image]) -> float:
 
 
 def _with_scrim(beside: Sequence[Image], recommended: Rgb, ratio: float, least_opacity: float) -> Paint:
-    """The pair of colour and scrim that changes the picture least: a light veil over a dark picture is fog."""
+    """The pair of colour and scrim that changes the picture least: light on a dark picture is fog."""
     pixels = np.concatenate(beside)
     dark, light = tints(pixels)
     pairs = [(WHITE, dark), (INK, light), (recommended, dark), (recommended, light)]
@@ -70,7 +71,7 @@ def _with_scrim(beside: Sequence[Image], recommended: Rgb, ratio: float, least_o
 def smallest_scrim(
     beside: Sequence[Image], fill: Rgb, scrim: Rgb, ratio: float, least_opacity: float = 0.0
 ) -> Paint | None:
-    """The least opacity, in whole percent, at which the scrim proves the ratio; None when not even a full one does.
+    """The least opacity, in whole percent, at which the scrim proves the ratio; None if not even a full one.
 
     Between white text and a black scrim 0.537 is always enough for 4.5:1, 0.459 with black on white.
     """
@@ -90,7 +91,7 @@ def _shaded(beside: Sequence[Image], scrim: Rgb, opacity: float) -> list[Image]:
 
 
 def tints(pixels: Image) -> tuple[Rgb, Rgb]:
-    """A near-black and a near-white in the hue of the picture around the text, calmer than pure black or white."""
+    """A near-black and a near-white in the hue of the picture around the text, calmer than the pure ones."""
     mean = pixels.mean(axis=0)
     dark = mean * (26.0 / max(26.0, float(mean.max())))
     light = 255.0 - (255.0 - mean) * 0.08

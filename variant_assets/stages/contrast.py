@@ -11,7 +11,7 @@ from variant_assets.stages.geometry import Floats
 from variant_assets.stages.values import Rgb, Size
 
 VIEWED_WIDTH_PX = 390
-"""Width in CSS px at which a phone shows an ad. WCAG sizes count where text is seen, not where it is drawn."""
+"""Width in CSS px at which a phone shows an ad: WCAG sizes count where text is seen."""
 
 RING_PX = 3
 """Contrast is measured over the pixels up to this far from the glyph edges."""

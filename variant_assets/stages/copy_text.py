@@ -1,4 +1,4 @@
-"""The ad copy as it will be drawn: normalised, split into headline and secondary text, its width estimated."""
+"""The ad copy as it will be drawn: normalised, split into headline and secondary text."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ LONGEST_HEADLINE = 28
 
 _SENTENCE_END = re.compile(r"(?<=[.!?…。！？])[\"'”’)\]]*\s+|\n+")
 _IGNORABLE = {"Cc", "Cf"}
+_BLANKS = frozenset("\t\u115f\u1160\u3164\uffa0")
+"""Tab and the Hangul fillers: letters by category, blanks to the eye."""
 
 
 class Parts(NamedTuple):
@@ -36,12 +38,12 @@ def normalise_copy(copy: str) -> str:
 
 
 def _visible(line: str) -> str:
+    return "".join(" " if c in _BLANKS else c for c in line if c in _BLANKS or not _invisible(c))
+
+
+def _invisible(character: str) -> bool:
     # Variation selectors only pick a glyph form; alone they would draw as tofu.
-    return "".join(
-        " " if c == "\t" else c
-        for c in line
-        if c == "\t" or (unicodedata.category(c) not in _IGNORABLE and not 0xFE00 <= ord(c) <= 0xFE0F)
-    )
+    return unicodedata.category(character) in _IGNORABLE or 0xFE00 <= ord(character) <= 0xFE0F
 
 
 def split_copy(text: str) -> Parts:

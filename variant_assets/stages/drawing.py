@@ -21,7 +21,7 @@ def line_mask(layout: Layout, line: TextLine, fonts: Fonts) -> Mask:
 def glyph_mask(layout: Layout, fonts: Fonts) -> Mask:
     """Coverage 0…255 of all glyphs over the whole picture, shape (height, width)."""
     masks = [line_mask(layout, line, fonts) for line in layout.lines]
-    return np.maximum.reduce(masks)
+    return np.asarray(np.maximum.reduce(masks))
 
 
 def runs_mask(runs: Sequence[GlyphRun], font_size_px: int, size: Size, fonts: Fonts) -> Mask:
@@ -69,7 +69,7 @@ def without_glyphs(image: Image, layout: Layout) -> Image:
 
 
 def with_panel(image: Image, panel: Panel) -> Image:
-    """The picture with the panel blended over it; opacity falls off over the feather outside its rectangle."""
+    """The picture with the panel blended over it; its opacity fades over the feather."""
     size = size_of(image)
     left, top, right, bottom = outer_corners(panel.rect, size, int(np.ceil(panel.feather_px)) + 1)
     opacity = panel.opacity * _panel_shape(panel, size, (left, top, right, bottom))
@@ -90,12 +90,13 @@ def with_glyphs(image: Image, mask: Mask, fill: Rgb) -> Image:
 
 def blend(pixels: Image, color: Rgb, opacity: Floats | float) -> Image:
     """`color` over `pixels` (…, 3) at an opacity of shape (…), in sRGB as ads are composed."""
-    weight = np.asarray(opacity, dtype=np.float64)[..., None]
-    return np.rint(pixels * (1.0 - weight) + np.asarray(color) * weight).astype(np.uint8)
+    weight = np.asarray(opacity, dtype=np.float32)[..., None]
+    drawn = np.asarray(color, dtype=np.float32)
+    return np.rint(pixels + (drawn - pixels) * weight).astype(np.uint8)
 
 
 def _panel_shape(panel: Panel, size: Size, window: Corners) -> Floats:
-    """1 inside the rounded rectangle, falling to 0 over the feather (or over one px), for the window's pixels."""
+    """1 inside the rounded rectangle, falling to 0 over the feather (or one px), for the window's pixels."""
     left, top, right, bottom = panel.rect.corners_px(size)
     radius = min(panel.radius_px, (right - left) / 2, (bottom - top) / 2)
     xs = np.abs(np.arange(window[0], window[2]) + 0.5 - (left + right) / 2) - (right - left) / 2 + radius
@@ -103,6 +104,6 @@ def _panel_shape(panel: Panel, size: Size, window: Corners) -> Floats:
     outside = np.hypot(np.maximum(xs, 0.0)[None, :], np.maximum(ys, 0.0)[:, None])
     distance = outside + np.minimum(np.maximum(xs[None, :], ys[:, None]), 0.0) - radius
     if panel.feather_px < 1.0:
-        return np.clip(0.5 - distance, 0.0, 1.0)
+        return np.asarray(np.clip(0.5 - distance, 0.0, 1.0))
     faded = np.clip(1.0 - distance / panel.feather_px, 0.0, 1.0)
     return np.asarray(faded * faded * (3.0 - 2.0 * faded))

@@ -1,4 +1,4 @@
-"""The installed faces: which style each serves, which characters it really has, and what stands in for a missing one."""
+"""The installed faces: the style each serves, the characters it has, what stands in for a missing one."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ _KNOWN: dict[str, tuple[FontStyle, str]] = {
     "DejaVu Serif": ("serif", "Bitstream Vera and Arev licence"),
 }
 _WEIGHTS = {
-    "thin": 100, "extralight": 200, "ultralight": 200, "light": 300, "medium": 500, "semibold": 600, "demibold": 600,
-    "extrabold": 800, "ultrabold": 800, "bold": 700, "black": 900, "heavy": 900,
+    "thin": 100, "extralight": 200, "ultralight": 200, "light": 300, "medium": 500, "semibold": 600,
+    "demibold": 600, "extrabold": 800, "ultrabold": 800, "bold": 700, "black": 900, "heavy": 900,
 }  # fmt: skip
 _INSTEAD: dict[FontStyle, tuple[FontStyle, ...]] = {
     "sans": ("sans", "rounded", "display", "serif"),
@@ -49,9 +49,9 @@ _INSTEAD: dict[FontStyle, tuple[FontStyle, ...]] = {
 
 
 class Typeface(NamedTuple):
-    """One installed face; `licence` is a note for people, "not recorded" for families outside the catalogue.
+    """One installed face; `licence` is a note for people, "not recorded" outside the catalogue.
 
-    `regular_cut` is false for slanted, condensed and monospaced faces: no text of an ad is set in them by choice.
+    `regular_cut` is false for slanted, condensed and monospaced faces: no ad is set in them by choice.
     """
 
     face: FontFace
@@ -65,7 +65,8 @@ class Typeface(NamedTuple):
 class Fonts:
     """A catalogue of the faces found in files and folders (searched at any depth), read when it is made.
 
-    Raises StageError for a path that does not exist, a file that is no font, and when no face has Hangul and Latin.
+    Raises StageError for a path that does not exist, a file that is no font, and when no face has
+    Hangul and Latin.
     """
 
     def __init__(self, paths: Sequence[str | Path]) -> None:
@@ -87,7 +88,7 @@ class Fonts:
             self.unreadable[str(file)] = str(error)
 
     def choose(self, style: FontStyle, *, bold: bool = True) -> FontFace:
-        """The face with Hangul and Latin that serves the style best, in the weight nearest to bold or regular."""
+        """The face with Hangul and Latin that serves the style best, in the nearest weight."""
         candidates = [face for face in self.faces if face.hangul and face.regular_cut]
         candidates = candidates or [face for face in self.faces if face.hangul]
         order, aim = _INSTEAD[style], 700 if bold else 400
@@ -96,7 +97,7 @@ class Fonts:
         return min((f for f in candidates if f.face.family == family), key=lambda f: abs(f.weight - aim)).face
 
     def named(self, family: str, *, bold: bool = True) -> FontFace:
-        """The face of a family by name; StageError lists what there is when the name is unknown or has no Hangul."""
+        """The face of a family by name; StageError lists the others when it is unknown or has no Hangul."""
         faces = [face for face in self.faces if face.face.family == family]
         usable = sorted({face.face.family for face in self.faces if face.hangul})
         if not faces:
@@ -118,14 +119,14 @@ class Fonts:
         raise StageError(f"font file {face.file} ({face.family}) is missing; {INSTALL_HINT}")
 
     def missing(self, face: FontFace, text: str) -> str:
-        """The characters of the text the face has no glyph for, each once, in order; white space needs none."""
+        """The characters of the text the face has no glyph for, each once, in order; spaces need none."""
         file = self._present(face)
         return "".join(dict.fromkeys(c for c in text if not c.isspace() and not _has_glyph(file, face.index, c)))
 
     def runs(self, text: str, face: FontFace) -> tuple[tuple[str, FontFace], ...]:
         """The text as stretches with the face that draws each: `face`, or a stand-in for the glyphs it lacks.
 
-        Raises StageError naming the character when no face can draw it, so that nothing is ever drawn as tofu.
+        Raises StageError naming the character when no face can draw it: nothing is ever drawn as tofu.
         """
         lacking = {*self.missing(face, text), *filter(_needs_shaping, text)}
         faces = [self._stand_in(c, face) if c in lacking else face for c in text]
@@ -175,7 +176,7 @@ def _weight(name: str) -> int:
 
 
 def _needs_shaping(character: str) -> bool:
-    """Right-to-left scripts and combining marks come out wrong from the basic layout engine, glyph or no glyph."""
+    """Right-to-left scripts and combining marks come out wrong from the basic layout engine."""
     return unicodedata.bidirectional(character) in ("R", "AL") or unicodedata.category(character).startswith("M")
 
 

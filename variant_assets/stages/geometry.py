@@ -61,7 +61,7 @@ def outer_corners(rect: Rect, size: Size, margin_px: int = 0) -> Corners:
 
 
 def bounds(bits: NDArray[np.generic]) -> Corners | None:
-    """(left, top, right, bottom) of the non-zero pixels, right and bottom exclusive; None when there are none."""
+    """(left, top, right, bottom) of the non-zero pixels, right and bottom exclusive; None without any."""
     rows, columns = np.flatnonzero(bits.any(axis=1)), np.flatnonzero(bits.any(axis=0))
     if rows.size == 0:
         return None

@@ -73,7 +73,8 @@ def gradient(grey: Floats) -> Floats:
 
 def per_cell(values: Floats, grid: Grid) -> Floats:
     """Means over the cells of a fine map of shape (4 · rows, 4 · columns)."""
-    return values.reshape(grid.rows, _PIXELS_PER_CELL, grid.columns, _PIXELS_PER_CELL).mean(axis=(1, 3))
+    blocks = values.reshape(grid.rows, _PIXELS_PER_CELL, grid.columns, _PIXELS_PER_CELL)
+    return np.asarray(blocks.mean(axis=(1, 3)))
 
 
 def smooth(values: Floats, radius: int) -> Floats:

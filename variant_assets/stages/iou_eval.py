@@ -6,14 +6,14 @@ from variant_assets.stages.geometry import intersections, union_area
 from variant_assets.stages.values import DetectedObject, Detections, Layout, ObjectOverlap, Overlap, Rect
 
 COVERAGE_LIMIT = 0.02
-"""An object is overlapped when more than this share of it lies under ink. A small one under a banner has a low IoU."""
+"""An object is overlapped when more than this share of it lies under ink; IoU misses small objects."""
 
 
 def overlap(layout: Layout, detections: Detections) -> Overlap:
     """The ink of the drawn lines against each object, objects in their given order.
 
-    IoU = |A∩B| / |A∪B|, coverage = |A∩B| / |B|, text on objects = |A ∩ ∪B| / |A|, with A the union of the lines' ink
-    rectangles; all in fractions of the picture, so that sizes in px play no part.
+    IoU = |A∩B| / |A∪B|, coverage = |A∩B| / |B|, text on objects = |A ∩ ∪B| / |A|, with A the union of the
+    ink rectangles of the lines, in fractions of the picture.
     """
     ink = [line.ink for line in layout.lines]
     text_area = union_area(ink)

@@ -1,7 +1,8 @@
 """Where a line may end, and the lines of least raggedness.
 
-Korean breaks at word gaps first, then between syllables; never inside numbers with units, prices, dates and phone
-numbers; never before closing or after opening punctuation (W3C, "Requirements for Hangul Text Layout", line breaks).
+Korean breaks at word gaps first, then between syllables; never inside numbers with units, prices, dates
+and phone numbers; never before closing or after opening punctuation (W3C, "Requirements for Hangul Text
+Layout", line breaks).
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def fewest_lines(text: Measured, available: float) -> int | None:
 def balanced(text: Measured, count: int, available: float) -> tuple[str, ...] | None:
     """Exactly `count` lines of least raggedness, Σ (mean − width)², none wider than `available`.
 
-    Breaks after punctuation are preferred, breaks inside words avoided. None when there is no such set of lines.
+    Breaks after punctuation are preferred, breaks inside words avoided. None when no such lines exist.
     """
     total = sum(text.advances) + sum(text.gaps)
     mean = total / count

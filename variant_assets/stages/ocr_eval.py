@@ -47,8 +47,8 @@ def _script(text: str) -> Script:
 def score(layout: Layout, reads: Sequence[LineRead], model: ModelInfo) -> Recognition:
     """Σ edits / Σ N over all lines, raw and with spaces ignored; both sides NFC, then NFKC.
 
-    Text that could not be read is a high error rate. ValueError when the engine returned another number of lines than
-    it was asked for: that is a failed engine, not a bad reading.
+    Text that could not be read is a high error rate. ValueError when the engine returned another number of
+    lines than it was asked for: that is a failed engine, not a bad reading.
     """
     if len(reads) != len(layout.lines):
         raise ValueError(

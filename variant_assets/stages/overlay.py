@@ -33,10 +33,11 @@ _MARGIN = 1.1
 
 
 def render(image: Image, plan: Plan, copy: str, fonts: Fonts, analysis: Analysis) -> tuple[Layout, Image]:
-    """The finished ad and its layout; the chosen region first, then the others in rank order until the text fits.
+    """The finished ad and its layout: the chosen region, then the others in rank order until the text fits.
 
-    `image` is (height, width, 3) uint8 RGB. Raises StageError when there is no copy, when a character has no glyph,
-    when the plan is for a picture of another size, and when the text fits in no region at a readable size.
+    `image` is (height, width, 3) uint8 RGB. Raises StageError when there is no copy, when a character has no
+    glyph, when the plan is for a picture of another size, and when the text fits in no region at a readable
+    size.
     """
     size = size_of(image)
     if plan.size != size:
@@ -66,9 +67,9 @@ def _first_fit(text: str, plan: Plan, fonts: Fonts, analysis: Analysis) -> tuple
             return number, block
     largest = max((plan.proposals[number].region for number in order), key=lambda region: region.area)
     raise StageError(
-        f"the copy of {len(text)} characters fits in none of {len(order)} planned regions at {allowed.smallest_px} px "
-        f"or more (the largest is {largest.width:.2f} × {largest.height:.2f} of the picture); shorten the copy, "
-        "or use a picture with more free space"
+        f"the copy of {len(text)} characters fits in none of {len(order)} planned regions at "
+        f"{allowed.smallest_px} px or more (the largest is {largest.width:.2f} × {largest.height:.2f} of the "
+        "picture); shorten the copy, or use a picture with more free space"
     )
 
 
@@ -81,7 +82,7 @@ def alignment(region: Rect) -> Align:
 
 
 def _on_axis(region: Rect) -> Rect:
-    """The part of a nearly centred region that lies evenly about the picture's axis, on which its text is centred."""
+    """The part of a nearly centred region that is even about the picture's axis: text is centred on that."""
     margin = max(region.x, 1.0 - region.right)
     return Rect(x=margin, y=region.y, width=1.0 - 2 * margin, height=region.height)
 
@@ -115,7 +116,7 @@ def _plate(block: Block, size: Size, paint: Paint) -> Panel:
 
 
 def _scrim(block: Block, size: Size, paint: Paint) -> Panel:
-    """A soft shade: over the whole width when the text lies along the top or bottom edge, else around the text."""
+    """A soft shade: over the whole width when the text lies along an edge, else around the text."""
     em = block.headline.font_size_px
     left, top, right, bottom = _grown(block.ink, round(0.35 * em), size)
     if right - left > 0.4 * size.width_px and bottom < 0.42 * size.height_px:

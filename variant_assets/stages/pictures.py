@@ -19,7 +19,7 @@ _QUALITIES = (85, 70, 55, 40)
 
 
 def planner_picture(image: Image, detections: Detections, plan: Plan) -> Image:
-    """The picture with objects in red, proposals in white with their rank, the chosen one in green; size kept."""
+    """The picture with objects in red, proposals in white with their rank, the chosen one in green."""
     canvas = Pillow.fromarray(image)
     draw = ImageDraw.Draw(canvas, "RGBA")
     line_px = max(2, min(image.shape[:2]) // 240)
@@ -28,10 +28,8 @@ def planner_picture(image: Image, detections: Detections, plan: Plan) -> Image:
     # The chosen region last, so that nothing lies over it.
     for rank in sorted(range(len(plan.proposals)), key=lambda rank: (rank == plan.chosen, -rank)):
         chosen = rank == plan.chosen
-        _outline(
-            draw, plan.proposals[rank].region, plan.size, _CHOSEN if chosen else _OTHER, line_px * (2 if chosen else 1),
-            f"{rank + 1}" + (" chosen" if chosen else ""), filled=chosen,
-        )  # fmt: skip
+        color, caption = (_CHOSEN, f"{rank + 1} chosen") if chosen else (_OTHER, f"{rank + 1}")
+        _outline(draw, plan.proposals[rank].region, plan.size, color, line_px, caption, filled=chosen)
     return np.asarray(canvas)
 
 
@@ -56,7 +54,7 @@ def _outline(
 
 
 def thumbnail(image: Image, max_bytes: int = 20_000) -> bytes:
-    """A JPEG of at most `max_bytes`, as large and good as they allow; StageError when not even the smallest fits."""
+    """A JPEG of at most `max_bytes`, as large and good as they allow; StageError when none is so small."""
     for long_side_px in _LONG_SIDES_PX:
         small = Pillow.fromarray(image)
         small.thumbnail((long_side_px, long_side_px), Pillow.Resampling.LANCZOS)

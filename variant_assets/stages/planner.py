@@ -1,4 +1,4 @@
-"""Where the copy goes: ranked regions that hold it, clear of objects, calm, aligned; each with its reasons."""
+"""Where the copy goes: ranked regions that hold it, clear of objects and calm; each with its reasons."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from variant_assets.stages.candidates import (
     WEIGHTS,
     Candidates,
     Ground,
+    Indices,
     Shape,
     margins,
     search,
@@ -46,10 +47,10 @@ class Tier(NamedTuple):
 def plan(image: Image, detections: Detections, forbidden_mask: Mask, analysis: Analysis, copy: str) -> Plan:
     """At most eight regions for the copy, best first; the same values give the same plan.
 
-    `image` is (height, width, 3) uint8 RGB, `forbidden_mask` (height, width) uint8, 255 = keep clear. Regions are at
-    least 0.5 × 0.12 of the picture, inside safe margins and clear of objects; only where there is no such place come
-    narrower columns, and then the least harmful place, which needs a panel. Raises StageError when mask or detections
-    belong to a picture of another size, or there is no copy.
+    `image` is (height, width, 3) uint8 RGB, `forbidden_mask` (height, width) uint8, 255 = keep clear.
+    Regions are at least 0.5 × 0.12 of the picture, inside safe margins and clear of objects; only where
+    there is no such place come narrower columns, and then the least harmful place, which needs a panel.
+    Raises StageError when mask or detections belong to a picture of another size, or there is no copy.
     """
     size = size_of(image)
     _require_same_picture(size, detections, forbidden_mask)
@@ -88,7 +89,7 @@ def _ground(image: Image, size: Size, detections: Detections, mask: Mask) -> Gro
 
 
 def _harm(shape: tuple[int, ...]) -> Floats:
-    """Over one object's cells, 1 in sum: its upper half is what people look at, a face, a filling, a label."""
+    """Over one object's cells, 1 in sum: people look at its upper half, a face, a filling, a label."""
     rows, columns = shape
     by_row = np.linspace(1.6, 0.4, rows)[:, None]
     return np.broadcast_to(by_row / (float(by_row.sum()) * columns), (rows, columns))
@@ -126,13 +127,12 @@ def _from_tier(
     tier: Tier, ground: Ground, parts: Parts, size: Size, allowed: Limits, forbidden: Bits
 ) -> list[Proposal]:
     offered = shapes(parts, size, ground.grid, allowed, tier.narrowest, tier.widest)
-    found = search(ground, offered, size, allowed)
-    usable = np.flatnonzero((found.forbidden == 0.0) | tier.may_cover)
-    picked = _diverse(found, usable[np.argsort(-found.score[usable], kind="stable")], tier.most)
+    found = search(ground, offered, size, allowed, may_cover=tier.may_cover)
+    picked = _diverse(found, np.argsort(-found.score, kind="stable"), tier.most)
     return [_proposal(found, row, tier, ground.grid, size, forbidden) for row in picked]
 
 
-def _diverse(found: Candidates, ranked: np.ndarray[tuple[int], np.dtype[np.intp]], most: int) -> list[int]:
+def _diverse(found: Candidates, ranked: Indices, most: int) -> list[int]:
     """The best rows of which no two are nearly the same region."""
     picked: list[int] = []
     while ranked.size and len(picked) < most:

@@ -28,15 +28,16 @@ class _LineContrast(NamedTuple):
 def measure(original: Image, rendered: Image, layout: Layout, fonts: Fonts) -> Readability:
     """WCAG ratios of each line's measured colour against the ring of up to 3 px around its glyphs.
 
-    The colour is read from the fully covered pixels of `rendered`, never taken from the layout. The ring is taken from
-    the picture without the glyphs (panel included) and from the finished ad, whichever is worse at each pixel, so a
-    panel that was not drawn or a second text in the ring counts. Both pictures are (height, width, 3) uint8 RGB;
-    StageError when one has another size than the layout.
+    The colour is read from the fully covered pixels of `rendered`, never taken from the layout. The ring is
+    taken from the picture without the glyphs (panel included) and from the finished ad, whichever is worse at
+    each pixel, so a panel that was not drawn or a second text in the ring counts. The percentiles
+    are over all lines; AA, AAA and the score follow the weakest line, which good ones must not hide. Both
+    pictures are (height, width, 3) uint8 RGB; StageError when one has another size than the layout.
     """
     for name, picture in (("original", original), ("rendered", rendered)):
         if size_of(picture) != layout.size:
             raise StageError(
-                f"the {name} picture is {size_of(picture)}, the layout is for {layout.size}; run overlay again"
+                f"the {name} picture is {size_of(picture)}, the layout for {layout.size}; run overlay again"
             )
     ground = without_glyphs(original, layout)
     lines = [_line_contrast(ground, rendered, layout, line, fonts) for line in layout.lines]
@@ -92,4 +93,7 @@ def _reason(worst: _LineContrast, large: bool) -> str:
     aa, kind = needed(large).aa, "large" if large else "normal"
     verdict = "reaches" if worst.p1 >= aa else "misses"
     colour = "#{:02x}{:02x}{:02x}".format(*worst.fill)
-    return f"the weakest line {worst.text!r} in {colour} has {worst.p1:.2f}:1 at its 1st percentile and {verdict} {aa}:1 for {kind} text"
+    return (
+        f"the weakest line {worst.text!r} in {colour} has {worst.p1:.2f}:1 at its 1st percentile and "
+        f"{verdict} {aa}:1 for {kind} text"
+    )

@@ -73,12 +73,18 @@ def critical_tokens(text: str) -> tuple[str, ...]:
 
 
 def critical_tokens_missed(reference: str, reading: str) -> tuple[str, ...]:
-    """The critical tokens of the reference that the reading lacks; a token is exact or wrong, spacing apart."""
+    """The critical tokens of the reference that the reading lacks; each is exact or wrong, spacing apart."""
     read = Counter(critical_tokens(reading))
     compact = without_spaces(normalised(reading))
     missed: list[str] = []
     for token, count in Counter(critical_tokens(reference)).items():
-        alone = re.compile(rf"(?<![\d,.₩-]){re.escape(token)}(?![\d,]\d|\d)")
-        found = max(read[token], len(alone.findall(compact)))
+        found = max(read[token], len(_alone(token).findall(compact)))
         missed.extend([token] * max(0, count - found))
     return tuple(missed)
+
+
+def _alone(token: str) -> re.Pattern[str]:
+    """The token where it is not part of a longer number."""
+    before = r"(?<![\d,.-])" if token[0].isdigit() else ""
+    after = r"(?![,.-]?\d)" if token[-1].isdigit() else ""
+    return re.compile(before + re.escape(token) + after)

@@ -87,7 +87,7 @@ def limits(size: Size, category: SizeCategory) -> Limits:
 
 
 def set_in(parts: Parts, box: Corners, align: Align, faces: Faces, allowed: Limits, fonts: Fonts) -> Block | None:
-    """The copy in `box` (left, top, right, bottom in px) at the largest allowed size; None when it does not fit.
+    """The copy in `box` (left, top, right, bottom in px) at the largest size that fits; None without one.
 
     A secondary paragraph is set smaller; when there is no room for two sizes, both are set as one text.
     """
@@ -104,7 +104,7 @@ def set_in(parts: Parts, box: Corners, align: Align, faces: Faces, allowed: Limi
 def _candidates(
     parts: Parts, width: int, height: int, faces: Faces, allowed: Limits, fonts: Fonts
 ) -> Iterator[tuple[Paragraph, ...]]:
-    """Settings worth drawing, best first: the estimate may be a few px too hopeful, so smaller sizes follow."""
+    """Settings worth drawing, best first: the estimate may be a few px too hopeful, so smaller follow."""
     fits = {level: _largest(parts, level, width, height, faces, allowed, fonts) for level in Level}
     for level in sorted(Level, key=lambda level: _worth(level, fits), reverse=True):
         for size_px in range(fits[level], allowed.smallest_px - 1, -1):
@@ -136,7 +136,7 @@ class Estimate(NamedTuple):
 def estimate(
     parts: Parts, level: Level, size_px: int, width_px: float, ems: tuple[Widths, Widths], allowed: Limits
 ) -> Estimate | None:
-    """Lines and height of the block at a headline size, from advance widths in em; None when a word is too wide."""
+    """Lines and height of the block at a headline size, by widths in em; None when a word is too wide."""
     height, count = 0.0, 0
     for (text, font_size_px, leading), em in zip(_sizes(parts, size_px, allowed), ems, strict=False):
         lines = fewest_lines(measured(text, level, em), width_px / font_size_px)

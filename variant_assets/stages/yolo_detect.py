@@ -18,8 +18,9 @@ def forbid(
 ) -> tuple[Detections, Mask]:
     """The objects in a fixed order and the forbidden mask, (height, width) uint8, 255 = keep clear.
 
-    Boxes are clipped to the picture, those without area are dropped. `masks` are one per object, (height, width), non-zero
-    on the object; where given they are kept clear instead of the box. Raises StageError for a mask of another size.
+    Boxes are clipped to the picture, those without area are dropped. `masks` are one per object,
+    (height, width), non-zero on the object; where given they are kept clear instead of the box. Raises
+    StageError for a mask of another size.
     """
     if masks is not None and len(masks) != len(found):
         raise StageError(f"the detector gave {len(masks)} masks for {len(found)} objects; it must give one for each")
