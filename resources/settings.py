@@ -12,7 +12,6 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 PROJECT = Path(__file__).resolve().parent.parent
-STATE = PROJECT / ".service"
 
 
 class SettingError(Exception):
@@ -72,10 +71,8 @@ class Settings:
         _database_url, "", "the shared database; `make up` and `make demo` start an embedded one when it is not set"
     )
     asset_root: Path = _setting(_path, ".service/assets", "the folder that `/assets/...` URLs lie below")
+    state_folder: Path = _setting(_path, ".service", "the embedded database, logs and all else the service keeps")
     webserver_port: int = _setting(_whole(1), "3000", "where the Dagster UI listens on 127.0.0.1; else the next free")
-    variants_in_parallel: int = _setting(
-        _whole(1), "3", "variants at a time when the service starts; `make parallel N=2` changes it while it runs"
-    )
     max_image_pixels: int = _setting(_whole(1), "50000000", "an image with more pixels is refused before it is decoded")
     font_folders: tuple[Path, ...] = _setting(
         _paths, "/usr/share/fonts", "where fonts are looked for, separated by `:`"

@@ -36,10 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _do(given: argparse.Namespace) -> int:
     if given.verb == "up":
         record = start(os.environ)
-        print(f"The service runs; its UI is at {record.url}{port_note(record)}. Stop it with `make down`.")
+        print(f"The service runs; its UI is at {record.url}{port_note(record, os.environ)}. Stop it with `make down`.")
         return 0
     if given.verb == "down":
-        print("The service is stopped." if stop() else "The service was not running.")
+        print("The service is stopped." if stop(os.environ) else "The service was not running.")
         return 0
     variables = environment(os.environ)
     if given.verb == "env":

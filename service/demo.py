@@ -20,18 +20,17 @@ from sqlalchemy.pool import NullPool
 
 from resources.images import ImageStore, png
 from resources.queries import SQL_FOLDER, load
-from resources.settings import STATE, SettingError, Settings
+from resources.settings import SettingError, Settings
 from service.contact_sheet import FinishedVariant, contact_sheet
 from service.postgres import PostgresError
-from service.running import ServiceError, environment, log_tails, port_note, start, stop
+from service.running import ServiceError, environment, port_note, start, stop
+from service.state import State
 from variant_assets.stages.fonts import Fonts
 from variant_assets.stages.values import Detections, Layout, Overlap, Plan, Readability, Recognition
 
 TENANT = "demo-cafe"
 KOREAN = "오늘 볶은 원두로 내린 커피 한 잔, 아메리카노 3,900원"
 ENGLISH = "A cup of coffee from beans roasted today, americano 3,900 won"
-SHEET = STATE / "demo" / "contact-sheet.png"
-_SIDE_PX = 1080
 _GIVE_UP_S = 300.0
 
 
@@ -41,10 +40,11 @@ class DemoError(Exception):
 
 @dataclass
 class Demo:
-    """One job of one shop. `say` is where the progress goes."""
+    """One job of one shop, ordered and generated as the other parts do it."""
 
     engine: Engine
     asset_root: Path
+    state: State
     job: UUID = field(default_factory=uuid4)
     handed_over_s: float = 0.0
 
@@ -90,7 +90,9 @@ class Demo:
             if rows[0].job_status == "failed":
                 raise DemoError("the job failed; " + "; ".join(errors))
             if since_s > _GIVE_UP_S:
-                raise DemoError(f"the job is not done after {since_s:.0f} s; variants are at {now}\n{log_tails()}")
+                raise DemoError(
+                    f"the job is not done after {since_s:.0f} s; variants are at {now}\n{self.state.log_tails()}"
+                )
             time.sleep(0.25)
 
     def finished(self) -> Iterator[tuple[FinishedVariant, dict[str, float]]]:
@@ -122,21 +124,29 @@ class Demo:
 
 
 def generated_images() -> Iterator[NDArray[np.uint8]]:
-    """Three different pictures of one real photograph, each (1080, 1080, 3)."""
+    """Three different pictures of one real photograph: cropped, turned and graded each in its own way."""
     from skimage import data
 
     photograph = Image.fromarray(data.coffee())
-    crops_px = ((0, 0, 400, 400), (70, 0, 470, 400), (200, 0, 600, 400))
-    grades = ((1.0, 1.0, 1.0), (1.12, 0.9, 1.1), (0.78, 1.15, 0.85))
-    for crop_px, (brightness, color, contrast) in zip(crops_px, grades, strict=True):
-        picture = photograph.crop(crop_px).resize((_SIDE_PX, _SIDE_PX), Image.Resampling.LANCZOS)
-        for enhance, amount in (
-            (ImageEnhance.Brightness, brightness),
-            (ImageEnhance.Color, color),
-            (ImageEnhance.Contrast, contrast),
-        ):
-            picture = enhance(picture).enhance(amount)
-        yield np.asarray(picture)
+    mirrored = photograph.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    yield _graded(photograph, (0, 0, 600, 400), (1080, 720), brightness=1.0, color=1.0, contrast=1.0)
+    yield _graded(mirrored, (0, 0, 480, 400), (1080, 900), brightness=1.1, color=0.85, contrast=1.05)
+    yield _graded(photograph, (200, 0, 600, 400), (1080, 1080), brightness=0.8, color=1.15, contrast=0.9)
+
+
+def _graded(
+    photograph: Image.Image,
+    crop_px: tuple[int, int, int, int],
+    size_px: tuple[int, int],
+    *,
+    brightness: float,
+    color: float,
+    contrast: float,
+) -> NDArray[np.uint8]:
+    picture = photograph.crop(crop_px).resize(size_px, Image.Resampling.LANCZOS)
+    picture = ImageEnhance.Brightness(picture).enhance(brightness)
+    picture = ImageEnhance.Color(picture).enhance(color)
+    return np.asarray(ImageEnhance.Contrast(picture).enhance(contrast))
 
 
 def table(finished: Sequence[tuple[FinishedVariant, dict[str, float]]]) -> str:
@@ -165,14 +175,15 @@ def play(given: dict[str, str]) -> str:
     """The whole demo on a running service; returns the line that says how it went."""
     variables = environment(given)
     settings = Settings.from_environment(variables)
-    demo = Demo(create_engine(settings.database_url, poolclass=NullPool), settings.asset_root)
+    state = State.of(given)
+    demo = Demo(create_engine(settings.database_url, poolclass=NullPool), settings.asset_root, state)
     demo.order()
     demo.generate()
     seconds = demo.watch()
     finished = list(demo.finished())
-    SHEET.parent.mkdir(parents=True, exist_ok=True)
-    SHEET.write_bytes(png(contact_sheet([variant for variant, _ in finished], Fonts(settings.font_folders))))
-    print(f"\n{table(finished)}\n\ncontact sheet: {SHEET}")
+    sheet = state.folder / "contact-sheet.png"
+    sheet.write_bytes(png(contact_sheet([variant for variant, _ in finished], Fonts(settings.font_folders))))
+    print(f"\n{table(finished)}\n\ncontact sheet: {sheet}")
     return f"job done: {len(finished)} of {len(finished)} variants in {seconds:.1f} s"
 
 
@@ -182,21 +193,21 @@ def main() -> int:
     print("starting PostgreSQL and Dagster …", flush=True)
     try:
         record = start(given)
-        print(f"the UI is at {record.url}{port_note(record)}", flush=True)
+        print(f"the UI is at {record.url}{port_note(record, given)}", flush=True)
         outcome = play(given)
         if stays:
             print(f"{outcome}\nthe UI stays at {record.url}; Ctrl-C stops everything", flush=True)
             while True:
                 time.sleep(3600)
     except (ServiceError, SettingError, PostgresError, DemoError) as error:
-        stop()
+        stop(given)
         print(f"the demo failed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nstopping …", flush=True)
-        stop()
+        stop(given)
         return 0
-    stop()
+    stop(given)
     print(outcome)
     return 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import fcntl
 import os
 import secrets
@@ -10,17 +9,13 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from resources.settings import STATE
-
-FOLDER = STATE / "postgres"
 USER = "variants"
 DATABASE = "variants"
 _START_TRIES = 3
@@ -44,7 +39,7 @@ class Cluster:
         return f"postgresql+psycopg2://{USER}:{self.password}@127.0.0.1:{self.port}/{DATABASE}"
 
 
-def start(folder: Path = FOLDER, *, durable: bool = True) -> Cluster:
+def start(folder: Path, *, durable: bool = True) -> Cluster:
     """Starts the server of this folder, or finds it running. Safe to call from several processes at once.
 
     `durable=False` gives up crash safety for speed; for tests only.
@@ -61,7 +56,7 @@ def start(folder: Path = FOLDER, *, durable: bool = True) -> Cluster:
         return cluster
 
 
-def stop(folder: Path = FOLDER) -> bool:
+def stop(folder: Path) -> bool:
     """Stops the server of this folder; False when none runs. Open connections are closed, nothing is lost."""
     if not folder.exists():
         return False
@@ -223,24 +218,3 @@ def kill(folder: Path) -> None:
     found = _process_and_port(folder)
     if found is not None:
         os.kill(found[0], signal.SIGKILL)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m service.postgres", description=__doc__)
-    parser.add_argument("verb", choices=["start", "stop", "url"])
-    verb = parser.parse_args(arguments).verb
-    try:
-        if verb == "stop":
-            print("stopped" if stop() else "it was not running")
-        elif verb == "start":
-            print(f"PostgreSQL listens on 127.0.0.1:{start().port}")
-        else:
-            print(start().url)
-    except PostgresError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

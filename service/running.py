@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -14,9 +13,9 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from resources.migrations import migrate
-from resources.settings import PROJECT, STATE, Settings, parse_setting
+from resources.settings import PROJECT, Settings, parse_setting
 from service import postgres
-from service.supervisor import LOGS, RECORD, Process, Record
+from service.state import Process, Record, State
 from service.ui import Ui, UiError
 
 _HEALTHY_WITHIN_S = 120.0
@@ -28,17 +27,17 @@ class ServiceError(Exception):
 
 def environment(given: Mapping[str, str]) -> dict[str, str]:
     """The environment of all processes of the service. Starts the embedded database when none is given."""
-    database = {} if given.get("DATABASE_URL") else {"DATABASE_URL": postgres.start().url}
+    state = State.of(given)
+    state.make()
+    database = {} if given.get("DATABASE_URL") else {"DATABASE_URL": postgres.start(state.postgres).url}
     settings = Settings.from_environment({**given, **database})
-    local = STATE / "dagster"
-    local.mkdir(parents=True, exist_ok=True)
     settings.asset_root.mkdir(parents=True, exist_ok=True)
     return {
         **given,
         "DATABASE_URL": settings.database_url,
         "DAGSTER_DATABASE_URL": settings.dagster_database_url,
         "DAGSTER_HOME": str(PROJECT),
-        "DAGSTER_LOCAL_DIR": str(local),
+        "DAGSTER_LOCAL_DIR": str(state.dagster),
         "ASSET_ROOT": str(settings.asset_root),
     }
 
@@ -52,32 +51,29 @@ def prepare_database(database_url: str) -> list[str]:
             connection.execute(text("CREATE SCHEMA IF NOT EXISTS dagster"))
     except OperationalError as error:
         raise ServiceError(
-            f"cannot use database {url.database} at {url.host}:{url.port or 5432} as {url.username}: {error.orig}"
-            "Check that the server runs and that DATABASE_URL names its address, user and password;"
-            " without DATABASE_URL an embedded server is used."
+            f"cannot use database {url.database} at {url.host}:{url.port or 5432} as {url.username}:"
+            f" {str(error.orig).strip()}\nCheck that the server runs and that DATABASE_URL names its address, user and"
+            " password; without DATABASE_URL an embedded server is used."
         ) from None
     return migrate(database_url)
 
 
 def start(given: Mapping[str, str]) -> Record:
     """Starts everything, waits until it works, and returns what runs. A service that runs already is left as it is."""
-    running = Record.read()
-    if running is not None and any(process.is_alive() for process in running.processes):
+    state = State.of(given)
+    running = state.record()
+    if running is not None and running.is_alive:
         return running
     web_port = free_port(parse_setting("WEBSERVER_PORT", given))
-    LOGS.mkdir(parents=True, exist_ok=True)
-    embedded = not given.get("DATABASE_URL")
     variables = environment(given)
     prepare_database(variables["DATABASE_URL"])
-    for old in LOGS.glob("*.log"):
+    for old in state.logs.glob("*.log"):
         old.replace(old.with_suffix(".previous"))
-    RECORD.unlink(missing_ok=True)
-    with (LOGS / "supervisor.log").open("wb") as log:
+    state.forget()
+    database = "given" if given.get("DATABASE_URL") else "embedded"
+    with (state.logs / "supervisor.log").open("wb") as log:
         supervisor = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "service.supervisor", str(free_port(0)), str(web_port)),
-                "embedded" if embedded else "given",
-            ],
+            [sys.executable, "-m", "service.supervisor", str(free_port(0)), str(web_port), database],
             cwd=PROJECT,
             env=variables,
             stdin=subprocess.DEVNULL,
@@ -86,29 +82,29 @@ def start(given: Mapping[str, str]) -> Record:
             start_new_session=True,
         )
     try:
-        _await_health(Ui(f"http://127.0.0.1:{web_port}"), supervisor)
+        _await_health(Ui(f"http://127.0.0.1:{web_port}"), supervisor, state)
     except BaseException:
         if supervisor.poll() is None:
             Process.of("supervisor", supervisor.pid).end(patience_s=45.0)
-        stop()
+        stop(given)
         raise
-    record = Record.read()
+    record = state.record()
     if record is None:
-        raise ServiceError(f"the service left no record in {RECORD}")
+        raise ServiceError(f"the service left no record in {state.folder}")
     return record
 
 
-def stop() -> bool:
+def stop(given: Mapping[str, str]) -> bool:
     """Stops everything that was started, the embedded database too; False when nothing ran."""
-    record = Record.read()
+    state = State.of(given)
+    record = state.record()
     ended = False
-    if record is not None:
-        for process in record.processes:
-            if process.is_alive():
-                process.end(patience_s=45.0 if process.name == "supervisor" else 15.0)
-                ended = True
-        RECORD.unlink(missing_ok=True)
-    return postgres.stop() or ended
+    for process in record.processes if record is not None else ():
+        if process.is_alive():
+            process.end(patience_s=45.0 if process.name == "supervisor" else 15.0)
+            ended = True
+    state.forget()
+    return postgres.stop(state.postgres) or ended
 
 
 def free_port(wanted: int) -> int:
@@ -124,26 +120,20 @@ def free_port(wanted: int) -> int:
     raise ServiceError(f"ports {wanted} to {wanted + 49} of 127.0.0.1 are all taken; set WEBSERVER_PORT to a free one")
 
 
-def _await_health(ui: Ui, supervisor: subprocess.Popen[bytes]) -> None:
+def port_note(record: Record, given: Mapping[str, str]) -> str:
+    """Says so when the UI is not where it was asked for."""
+    wanted = parse_setting("WEBSERVER_PORT", given)
+    return "" if record.url.endswith(f":{wanted}") else f" (port {wanted} is taken)"
+
+
+def _await_health(ui: Ui, supervisor: subprocess.Popen[bytes], state: State) -> None:
     give_up_s = time.monotonic() + _HEALTHY_WITHIN_S
     missing: str | None = "the supervisor"
     while missing is not None:
         if supervisor.poll() is not None or time.monotonic() > give_up_s:
-            raise ServiceError(f"{missing} does not come up\n{log_tails()}")
+            raise ServiceError(f"{missing} does not come up\n{state.log_tails()}")
         time.sleep(0.3)
         try:
             missing = ui.what_is_missing()
         except UiError as error:
-            raise ServiceError(f"{error}\n{log_tails()}") from error
-
-
-def log_tails(lines: int = 12) -> str:
-    """The end of every log that says something."""
-    tails = {path: path.read_text(errors="replace").splitlines()[-lines:] for path in sorted(LOGS.glob("*.log"))}
-    return "\n".join(f"{path} ends:\n  " + "\n  ".join(tail) for path, tail in tails.items() if tail)
-
-
-def port_note(record: Record, given: Mapping[str, str] = os.environ) -> str:
-    """Says so when the UI is not where it was asked for."""
-    wanted = parse_setting("WEBSERVER_PORT", given)
-    return "" if record.url.endswith(f":{wanted}") else f" (port {wanted} is taken)"
+            raise ServiceError(f"{error}\n{state.log_tails()}") from error

@@ -78,7 +78,8 @@ class Shop:
         return row[0], row[1]
 
     def error(self, variant: UUID) -> str | None:
-        return self.row("SELECT error FROM jobs_variants WHERE job_variants_id = :v", v=variant)[0]
+        error: str | None = self.row("SELECT error FROM jobs_variants WHERE job_variants_id = :v", v=variant)[0]
+        return error
 
     def job_state(self, job: UUID) -> tuple[str, str]:
         row = self.row("SELECT current_step, status FROM jobs WHERE job_id = :j", j=job)

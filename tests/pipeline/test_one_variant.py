@@ -46,7 +46,7 @@ def test_planner_and_overlay_show_a_thumbnail_of_at_most_20_kilobytes(studio: St
     result = pipeline.run(studio.ready_variant(studio.job(), photograph(size_px=1080)), *STAGES[:4])
     for stage in ("planner", "overlay"):
         [materialization] = result.asset_materializations_for_node(stage)
-        markdown = materialization.metadata["picture"].value
+        markdown = str(materialization.metadata["picture"].value)
         assert markdown.startswith("![picture](data:image/")
         assert len(markdown) * 3 / 4 <= 20_000
 
