@@ -105,7 +105,7 @@ class JobProgress:
 
 @dataclass(frozen=True)
 class StartableVariant:
-    """A variant that waits for a run, and the stage that run starts at."""
+    """A variant that waits for a run, the stage that run starts at, and the run that brought it where it is."""
 
     job_variants_id: UUID
     job_id: UUID
@@ -114,6 +114,7 @@ class StartableVariant:
     status: str
     state_revision: int
     retry_count: int
+    held_by: str | None
     start_stage: str
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from resources.database import Database, StartableVariant
-from sensors.runs import run_key, variants_in_flight
+from sensors.runs import run_key, terminated, variants_in_flight
 from variant_assets.assets import STAGES
 from variant_assets.job import variant_pipeline
 from variant_assets.partitions import job_variants
@@ -22,7 +22,10 @@ MOST_PER_TICK = 100
 )
 def new_variants(context: dg.SensorEvaluationContext, db: dg.ResourceParam[Database]) -> dg.SensorResult:
     in_flight = variants_in_flight(context.instance, datetime.now(UTC))
-    waiting = db.startable_variants(in_flight, most=MOST_PER_TICK)
+    found = db.startable_variants(in_flight, most=MOST_PER_TICK)
+    # Where an operator ended the run between two stages, the variant does not go on by itself; the sweep says so.
+    ended = terminated(context.instance, {variant.held_by for variant in found if variant.held_by})
+    waiting = [variant for variant in found if variant.held_by not in ended]
     if not waiting:
         return dg.SensorResult(skip_reason=f"No variant waits; {len(in_flight)} in flight.")
     return dg.SensorResult(

@@ -51,6 +51,14 @@ def runs_by_key(instance: dg.DagsterInstance, keys: Collection[str]) -> dict[str
     return {record.dagster_run.tags[RUN_KEY_TAG]: record.dagster_run for record in records}
 
 
+def terminated(instance: dg.DagsterInstance, run_ids: Collection[str]) -> set[str]:
+    """Those of the runs that an operator has ended."""
+    if not run_ids:
+        return set()
+    found = instance.get_runs(dg.RunsFilter(run_ids=list(run_ids), statuses=[dg.DagsterRunStatus.CANCELED]))
+    return {run.run_id for run in found}
+
+
 def awaits_retry(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Dagster will start, or has started, another run in place of this failed one, and that one has not ended."""
     retry_run_id = run.tags.get(RETRY_RUN_TAG)

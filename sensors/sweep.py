@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from resources.database import Database
-from sensors.runs import awaits_retry, run_key, runs_by_key, variants_in_flight
+from sensors.runs import awaits_retry, run_key, runs_by_key, terminated, variants_in_flight
 
 MOST_PER_TICK = 100
 # Time for a run's last events to arrive before its variant counts as left behind.
@@ -22,6 +22,7 @@ def sweep(context: dg.SensorEvaluationContext, db: dg.ResourceParam[Database]) -
     done = [
         *settle_late_jobs(db),
         *recover_left_running(db, context.instance),
+        *end_terminated(db, context.instance, datetime.now(UTC)),
         *nudge_never_begun(db, context.instance, datetime.now(UTC)),
     ]
     for line in done:
@@ -49,6 +50,17 @@ def recover_left_running(db: Database, instance: dg.DagsterInstance, *, grace_s:
             outcome = db.recover_stage(variant.job_variants_id, variant.claimed_by)
         lines.append(f"variant {variant.job_variants_id} at {variant.current_step}: {outcome}")
     return lines
+
+
+def end_terminated(db: Database, instance: dg.DagsterInstance, now: datetime) -> list[str]:
+    """Variants that wait between two stages because an operator terminated their run."""
+    waiting = db.startable_variants(variants_in_flight(instance, now), most=MOST_PER_TICK)
+    ended = terminated(instance, {variant.held_by for variant in waiting if variant.held_by})
+    return [
+        f"variant {variant.job_variants_id} at {variant.start_stage}: ended, its run was terminated"
+        for variant in waiting
+        if variant.held_by in ended and db.end_terminated_stage(variant.job_variants_id, str(variant.held_by))
+    ]
 
 
 def nudge_never_begun(db: Database, instance: dg.DagsterInstance, now: datetime) -> list[str]:

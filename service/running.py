@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 from resources.migrations import migrate
 from resources.settings import PROJECT, Settings, parse_setting
 from service import postgres
-from service.state import Process, Record, State
+from service.state import Record, State
 from service.ui import Ui, UiError
 
 _HEALTHY_WITHIN_S = 120.0
@@ -72,26 +72,21 @@ def start(given: Mapping[str, str]) -> Record:
     state.forget()
     database = "given" if given.get("DATABASE_URL") else "embedded"
     with (state.logs / "supervisor.log").open("wb") as log:
-        supervisor = subprocess.Popen(
+        # Returns at once: the supervisor goes on in a process and session of its own.
+        subprocess.run(
             [sys.executable, "-m", "service.supervisor", str(free_port(0)), str(web_port), database],
             cwd=PROJECT,
             env=variables,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
+            check=True,
         )
     try:
-        _await_health(Ui(f"http://127.0.0.1:{web_port}"), supervisor, state)
+        return _healthy(state, Ui(f"http://127.0.0.1:{web_port}"))
     except BaseException:
-        if supervisor.poll() is None:
-            Process.of("supervisor", supervisor.pid).end(patience_s=45.0)
         stop(given)
         raise
-    record = state.record()
-    if record is None:
-        raise ServiceError(f"the service left no record in {state.folder}")
-    return record
 
 
 def stop(given: Mapping[str, str]) -> bool:
@@ -126,14 +121,19 @@ def port_note(record: Record, given: Mapping[str, str]) -> str:
     return "" if record.url.endswith(f":{wanted}") else f" (port {wanted} is taken)"
 
 
-def _await_health(ui: Ui, supervisor: subprocess.Popen[bytes], state: State) -> None:
+def _healthy(state: State, ui: Ui) -> Record:
     give_up_s = time.monotonic() + _HEALTHY_WITHIN_S
     missing: str | None = "the supervisor"
     while missing is not None:
-        if supervisor.poll() is not None or time.monotonic() > give_up_s:
+        record = state.record()
+        if time.monotonic() > give_up_s or (record is not None and not record.is_alive):
             raise ServiceError(f"{missing} does not come up\n{state.log_tails()}")
         time.sleep(0.3)
         try:
             missing = ui.what_is_missing()
         except UiError as error:
             raise ServiceError(f"{error}\n{state.log_tails()}") from error
+    record = state.record()
+    if record is None:
+        raise ServiceError(f"the service left no record in {state.folder}")
+    return record

@@ -54,6 +54,7 @@ class Supervisor:
         self._state.workspace.write_text(
             f"load_from:\n  - grpc_server: {{host: 127.0.0.1, port: {self._code_port}, location_name: job_variants}}\n"
         )
+        self._write_record()
         while not self._stopping.is_set():
             if self._embedded_postgres and postgres.running_port(self._state.postgres) is None:
                 postgres.start(self._state.postgres)
@@ -83,6 +84,9 @@ class Supervisor:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self._write_record()
+
+    def _write_record(self) -> None:
         alive = [(name, child.pid) for name, child in self._children.items() if child.poll() is None]
         processes = [Process.of("supervisor", os.getpid()), *(Process.of(name, pid) for name, pid in alive)]
         self._state.write(Record(self._url, tuple(processes)))
@@ -102,6 +106,10 @@ def _listens(port: int) -> bool:
 
 def main() -> None:
     code_port, web_port, database = sys.argv[1:]
+    # Whoever started us goes on without us, and a Ctrl-C there is none here.
+    if os.fork() > 0:
+        os._exit(0)
+    os.setsid()
     Supervisor(State.of(os.environ), int(code_port), int(web_port), embedded_postgres=database == "embedded").run()
 
 

@@ -147,6 +147,7 @@ SET overlay_id = excluded.overlay_id, metrics = excluded.metrics, latency_ms = e
 -- Variants ready for a run, oldest state first, with the stage to start at: the one after their state, or an earlier
 -- one whose result is missing or stale. Partitions with a run in flight are left out.
 SELECT v.job_variants_id, v.job_id, j.tenant_id, v.current_step, v.status, v.state_revision, v.retry_count,
+       CASE WHEN v.claim_revision IS NOT NULL THEN v.claimed_by END AS held_by,
        variant_step_at(least(variant_step_position(v.current_step) + CASE v.status WHEN 'done' THEN 1 ELSE 0 END,
                              first_stale_position(v.job_variants_id))) AS start_stage
 FROM jobs_variants v
@@ -186,7 +187,7 @@ SELECT * FROM settle_job(CAST(:job AS uuid));
 SELECT recover_stage(CAST(:variant AS uuid), :ended_run);
 
 -- name: end_terminated_stage
--- Ends a variant whose run an operator terminated.
+-- Ends a variant whose run an operator terminated, unless it was moved since.
 SELECT end_terminated_stage(CAST(:variant AS uuid), :ended_run);
 
 -- name: nudge_variant

@@ -98,7 +98,8 @@ CREATE TABLE jobs_variants (
     pk serial,
     created_at timestamptz DEFAULT now(),
     updated_at timestamptz DEFAULT now(),
-    -- The Dagster run that works on the variant, and when in the order of revisions it took its stage.
+    -- The Dagster run that works on the variant, and when in the order of revisions it last wrote the state; that is
+    -- null when somebody else has moved the variant since.
     claimed_by text,
     claim_revision bigint,
     -- Changes whenever somebody writes the state; part of the sensor's run key.
@@ -325,7 +326,8 @@ CREATE FUNCTION finish_stage(variant uuid, stage text, run text) RETURNS bigint
 LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE jobs_variants
-    SET status = CASE WHEN stage = 'iou_eval' THEN 'running' ELSE 'done' END, retry_count = 0
+    SET status = CASE WHEN stage = 'iou_eval' THEN 'running' ELSE 'done' END, retry_count = 0,
+        claim_revision = nextval('variant_revisions')
     WHERE job_variants_id = variant AND current_step = stage AND status = 'running' AND claimed_by = run;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'run % no longer holds stage % of variant %; its result is discarded', run, stage, variant
@@ -449,18 +451,26 @@ BEGIN
     RETURN FOUND;
 END $$;
 
--- An operator terminated the run: the variant ends there, visibly, until somebody runs it again.
+-- An operator terminated the run, in a stage or between two: the variant ends there, visibly, until somebody runs it
+-- again. A variant that was moved since is left alone.
 CREATE FUNCTION end_terminated_stage(variant uuid, ended_run text) RETURNS boolean
 LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE jobs_variants
-    SET status = 'failed', claimed_by = NULL,
-        error = format('run %s was terminated in stage %s; materialize %s to go on', ended_run, current_step, current_step)
-    WHERE job_variants_id = variant AND status = 'running' AND current_step <> 'img_gen' AND claimed_by = ended_run;
+    SET status = 'failed', current_step = next_step, claimed_by = NULL,
+        error = format('run %s was terminated at stage %s; materialize %s to go on', ended_run, next_step, next_step)
+    FROM (
+        SELECT CASE status WHEN 'running' THEN current_step
+                           ELSE variant_step_at(variant_step_position(current_step) + 1) END AS next_step
+        FROM jobs_variants WHERE job_variants_id = variant
+    ) AS at
+    WHERE job_variants_id = variant AND claimed_by = ended_run AND claim_revision IS NOT NULL
+      AND (status = 'running' OR (status = 'done' AND current_step <> 'iou_eval'));
     RETURN FOUND;
 END $$;
 
 -- updated_at, and a revision that changes whenever somebody writes the state, also when it writes the same one again.
+-- The functions above renew the claim with the state; a state written without that was moved by somebody else.
 CREATE FUNCTION stamp_variant() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -472,6 +482,9 @@ CREATE FUNCTION stamp_variant_state() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
     NEW.state_revision := nextval('variant_revisions');
+    IF NEW.claim_revision IS NOT DISTINCT FROM OLD.claim_revision THEN
+        NEW.claim_revision := NULL;
+    END IF;
     RETURN NEW;
 END $$;
 

@@ -73,7 +73,7 @@ class Shop:
             v=variant, step=step, status=status,
         )  # fmt: skip
 
-    def state(self, variant: UUID) -> tuple[str, str]:
+    def state_of(self, variant: UUID) -> tuple[str, str]:
         row = self.row("SELECT current_step, status FROM jobs_variants WHERE job_variants_id = :v", v=variant)
         return row[0], row[1]
 
@@ -88,6 +88,11 @@ class Shop:
     def execute(self, statement: str, **parameters: Any) -> None:
         with self.engine.begin() as connection:
             connection.execute(text(statement), parameters)
+
+    def table(self, statement: str, **parameters: Any) -> dict[str, Any]:
+        """Two columns as a dictionary."""
+        with self.engine.begin() as connection:
+            return {row[0]: row[1] for row in connection.execute(text(statement), parameters)}
 
     def row(self, statement: str, **parameters: Any) -> Any:
         with self.engine.begin() as connection:

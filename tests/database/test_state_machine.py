@@ -21,10 +21,10 @@ def variant(shop: Shop) -> UUID:
 
 def test_a_stage_is_running_while_it_works_and_done_with_its_result(db: Database, shop: Shop, variant: UUID) -> None:
     db.begin_stage(variant, "vlm_analyze", "run")
-    assert shop.state(variant) == ("vlm_analyze", "running")
+    assert shop.state_of(variant) == ("vlm_analyze", "running")
     assert shop.row(RESULTS, v=variant)[0] == 0
     db.finish_stage(db.load_variant(variant), "vlm_analyze", "run", output("vlm_analyze"))
-    assert shop.state(variant) == ("vlm_analyze", "done")
+    assert shop.state_of(variant) == ("vlm_analyze", "done")
     assert shop.row(RESULTS, v=variant)[0] == 1
 
 
@@ -33,21 +33,21 @@ def test_a_result_that_cannot_be_stored_leaves_the_stage_running(db: Database, s
     shop.execute("ALTER TABLE vlm_traces ADD CONSTRAINT full_disk CHECK (false) NOT VALID")
     with pytest.raises(IntegrityError):
         db.finish_stage(db.load_variant(variant), "vlm_analyze", "run", output("vlm_analyze"))
-    assert shop.state(variant) == ("vlm_analyze", "running")
+    assert shop.state_of(variant) == ("vlm_analyze", "running")
 
 
 def test_the_last_stage_stays_running_until_the_variant_is_verified(db: Database, shop: Shop, variant: UUID) -> None:
     work_through(db, variant, "run")
-    assert shop.state(variant) == ("iou_eval", "running")
+    assert shop.state_of(variant) == ("iou_eval", "running")
     db.complete_variant(variant)
-    assert shop.state(variant) == ("iou_eval", "done")
+    assert shop.state_of(variant) == ("iou_eval", "done")
 
 
 def test_a_second_run_is_told_who_works_on_the_variant(db: Database, shop: Shop, variant: UUID) -> None:
     db.begin_stage(variant, "vlm_analyze", "first")
     assert db.begin_stage(variant, "vlm_analyze", "second") == "first"
     assert db.begin_stage(variant, "overlay", "second") == "first"
-    assert shop.state(variant) == ("vlm_analyze", "running")
+    assert shop.state_of(variant) == ("vlm_analyze", "running")
 
 
 def test_a_run_takes_over_from_one_that_has_ended(db: Database, shop: Shop, variant: UUID) -> None:
@@ -56,7 +56,7 @@ def test_a_run_takes_over_from_one_that_has_ended(db: Database, shop: Shop, vari
     with pytest.raises(ClaimLost, match="run dead no longer holds stage vlm_analyze"):
         db.finish_stage(db.load_variant(variant), "vlm_analyze", "dead", output("vlm_analyze"))
     db.finish_stage(db.load_variant(variant), "vlm_analyze", "next", output("vlm_analyze"))
-    assert shop.state(variant) == ("vlm_analyze", "done")
+    assert shop.state_of(variant) == ("vlm_analyze", "done")
 
 
 def test_of_two_triggers_in_the_same_moment_one_gets_the_stage(db: Database, database_url: str, variant: UUID) -> None:
@@ -77,13 +77,13 @@ def test_a_result_is_discarded_when_an_operator_rewound_the_variant_meanwhile(
         db.finish_stage(db.load_variant(variant), "vlm_judge", "run", output("vlm_judge"))
     with pytest.raises(ClaimLost, match=r"moved to \(yolo_detect, done\)"):
         db.begin_stage(variant, "ocr_eval", "run")
-    assert shop.state(variant) == ("yolo_detect", "done")
+    assert shop.state_of(variant) == ("yolo_detect", "done")
 
 
 def test_a_stage_needs_fresh_results_of_all_stages_before_it(db: Database, shop: Shop, variant: UUID) -> None:
     with pytest.raises(NotReady, match=r"overlay of variant .* needs a fresh result of vlm_analyze"):
         db.begin_stage(variant, "overlay", "run")
-    assert shop.state(variant) == ("img_gen", "done")
+    assert shop.state_of(variant) == ("img_gen", "done")
     work_through(db, variant, "run")
     db.begin_stage(variant, "yolo_detect", "again", ended_run="run")
     db.finish_stage(db.load_variant(variant), "yolo_detect", "again", output("yolo_detect"))
@@ -95,7 +95,7 @@ def test_a_variant_without_image_is_refused_and_stays_as_it_is(db: Database, sho
     variant = shop.variant(shop.job(), status="running")
     with pytest.raises(NotReady, match=r"no image yet: it is \(img_gen, running\)"):
         db.begin_stage(variant, "vlm_analyze", "run")
-    assert shop.state(variant) == ("img_gen", "running")
+    assert shop.state_of(variant) == ("img_gen", "running")
 
 
 def test_an_unknown_key_is_named(db: Database) -> None:
@@ -112,14 +112,14 @@ def test_a_key_that_is_not_a_uuid_is_named() -> None:
 def test_an_error_that_will_be_retried_is_recorded_but_ends_nothing(db: Database, shop: Shop, variant: UUID) -> None:
     db.begin_stage(variant, "vlm_analyze", "run")
     assert db.fail_stage(variant, "vlm_analyze", "run", "the model is busy", final=False)
-    assert shop.state(variant) == ("vlm_analyze", "running")
+    assert shop.state_of(variant) == ("vlm_analyze", "running")
     assert shop.error(variant) == "the model is busy"
 
 
 def test_a_final_error_ends_the_variant_with_its_text(db: Database, shop: Shop, variant: UUID) -> None:
     db.begin_stage(variant, "vlm_analyze", "run")
     assert db.fail_stage(variant, "vlm_analyze", "run", "no ad copy", final=True)
-    assert shop.state(variant) == ("vlm_analyze", "failed")
+    assert shop.state_of(variant) == ("vlm_analyze", "failed")
     assert shop.error(variant) == "no ad copy"
 
 
@@ -127,7 +127,7 @@ def test_a_run_that_lost_its_claim_cannot_fail_the_variant(db: Database, shop: S
     db.begin_stage(variant, "vlm_analyze", "dead")
     db.begin_stage(variant, "vlm_analyze", "next", ended_run="dead")
     assert not db.fail_stage(variant, "vlm_analyze", "dead", "too late", final=True)
-    assert shop.state(variant) == ("vlm_analyze", "running")
+    assert shop.state_of(variant) == ("vlm_analyze", "running")
 
 
 def test_running_everything_twice_leaves_one_result_per_stage(db: Database, shop: Shop, variant: UUID) -> None:
@@ -166,7 +166,7 @@ def test_a_worker_that_died_three_times_in_a_stage_fails_the_variant(db: Databas
         assert db.begin_stage(variant, "overlay", f"run-{attempt}", ended_run=f"run-{attempt - 1}") is None
         outcomes.append(db.recover_stage(variant, f"run-{attempt}"))
     assert outcomes == ["restarted", "restarted", "failed"]
-    assert shop.state(variant) == ("overlay", "failed")
+    assert shop.state_of(variant) == ("overlay", "failed")
     assert "stage overlay ended its worker 3 times, last in run run-3" in str(shop.error(variant))
 
 
@@ -174,7 +174,7 @@ def test_recovery_goes_back_to_the_stage_that_died_and_never_past_it(db: Databas
     work_through(db, variant, "run", last="planner")
     db.begin_stage(variant, "overlay", "run")
     assert db.recover_stage(variant, "run") == "restarted"
-    assert shop.state(variant) == ("planner", "done")
+    assert shop.state_of(variant) == ("planner", "done")
     [waiting] = db.startable_variants([], most=10)
     assert waiting.start_stage == "overlay"
 
@@ -182,7 +182,7 @@ def test_recovery_goes_back_to_the_stage_that_died_and_never_past_it(db: Databas
 def test_a_crash_between_the_last_result_and_its_check_is_completed(db: Database, shop: Shop, variant: UUID) -> None:
     work_through(db, variant, "run")
     assert db.recover_stage(variant, "run") == "completed"
-    assert shop.state(variant) == ("iou_eval", "done")
+    assert shop.state_of(variant) == ("iou_eval", "done")
 
 
 def test_a_crash_while_the_last_stage_runs_again_is_not_taken_for_its_result(
@@ -194,7 +194,7 @@ def test_a_crash_while_the_last_stage_runs_again_is_not_taken_for_its_result(
     with pytest.raises(NotReady, match="result of iou_eval is missing or not fresh"):
         db.complete_variant(variant)
     assert db.recover_stage(variant, "second") == "restarted"
-    assert shop.state(variant) == ("readability_eval", "done")
+    assert shop.state_of(variant) == ("readability_eval", "done")
 
 
 def test_recovery_leaves_a_variant_alone_that_another_run_has_claimed(db: Database, shop: Shop, variant: UUID) -> None:
@@ -202,7 +202,7 @@ def test_recovery_leaves_a_variant_alone_that_another_run_has_claimed(db: Databa
     db.begin_stage(variant, "vlm_analyze", "next", ended_run="dead")
     assert db.recover_stage(variant, "dead") == "moved on"
     assert not db.end_terminated_stage(variant, "dead")
-    assert shop.state(variant) == ("vlm_analyze", "running")
+    assert shop.state_of(variant) == ("vlm_analyze", "running")
 
 
 def test_a_variant_is_complete_only_with_all_eight_results(db: Database, shop: Shop, variant: UUID) -> None:
@@ -210,7 +210,7 @@ def test_a_variant_is_complete_only_with_all_eight_results(db: Database, shop: S
     shop.execute("DELETE FROM evaluations WHERE evaluation_type = 'ocr' AND job_variants_id = :v", v=variant)
     with pytest.raises(NotReady, match="its result of ocr_eval is missing"):
         db.complete_variant(variant)
-    assert shop.state(variant) == ("iou_eval", "running")
+    assert shop.state_of(variant) == ("iou_eval", "running")
 
 
 def test_completing_twice_is_completing_once(db: Database, shop: Shop, variant: UUID) -> None:
@@ -275,7 +275,7 @@ def test_done_at_the_last_stage_always_means_eight_fresh_results(
                     db.recover_stage(variant, run)
         except StageRefused:
             pass  # A refused move is part of the walk: what counts is the state it leaves.
-        if shop.state(variant) == ("iou_eval", "done"):
+        if shop.state_of(variant) == ("iou_eval", "done"):
             with engine.begin() as connection:
                 stale = connection.execute(text("SELECT first_stale_position(:v)"), {"v": variant}).scalar_one()
             assert stale == 9

@@ -101,7 +101,7 @@ def test_a_variant_whose_run_never_began_is_asked_for_again_after_growing_pauses
     assert again.state_revision > found.state_revision
     backdate(shop, variant, minutes=1)
     assert not db.nudge_variant(variant, again.state_revision)
-    assert shop.state(variant) == ("img_gen", "done")
+    assert shop.state_of(variant) == ("img_gen", "done")
 
 
 def backdate(shop: Shop, variant: UUID, *, minutes: int) -> None:

@@ -31,7 +31,7 @@ def failed(studio: Studio, pipeline: Pipeline, variant: UUID, stage: str) -> str
     """Runs the variant and a healthy sibling of the same job; returns the recorded error."""
     job = studio.row("SELECT job_id FROM jobs_variants WHERE job_variants_id = :v", v=variant)[0]
     assert not pipeline.run(variant).success
-    assert studio.state(variant) == (stage, "failed")
+    assert studio.state_of(variant) == (stage, "failed")
     assert studio.job_state(job)[1] == "failed"
     error = studio.error(variant)
     assert error
@@ -104,7 +104,7 @@ def test_copy_of_300_characters_is_drawn_whole_or_refused_with_a_reason(studio: 
         drawn = "".join(line["text"] for line in studio.result(variant, "overlay")["lines"])
         assert drawn.replace(" ", "") == copy[:300].replace(" ", "")
     else:
-        assert studio.state(variant) in {("planner", "failed"), ("overlay", "failed")}
+        assert studio.state_of(variant) in {("planner", "failed"), ("overlay", "failed")}
         assert "characters" in str(studio.error(variant))
 
 
@@ -124,7 +124,7 @@ def test_one_failed_variant_of_three_leaves_two_finished_ads(studio: Studio, pip
         studio.ready_variant(job, photograph(100)),
     ]
     assert [pipeline.run(variant).success for variant in variants] == [True, False, True]
-    assert [studio.state(variant)[1] for variant in variants] == ["done", "failed", "done"]
+    assert [studio.state_of(variant)[1] for variant in variants] == ["done", "failed", "done"]
     assert studio.job_state(job)[1] == "failed"
 
 

@@ -13,7 +13,7 @@ def test_a_variant_goes_through_all_stages_and_completes_its_job(studio: Studio,
     variant = studio.ready_variant(job, photograph())
     result = pipeline.run(variant)
     assert result.success
-    assert studio.state(variant) == ("iou_eval", "done")
+    assert studio.state_of(variant) == ("iou_eval", "done")
     assert studio.job_state(job) == ("iou_eval", "done")
     stages = studio.row("SELECT array_agg(stage) FROM variant_results WHERE job_variants_id = :v", v=variant)[0]
     assert sorted(stages) == sorted(STAGES)
@@ -113,8 +113,8 @@ def test_running_one_stage_again_refreshes_it_and_touches_no_other_variant(studi
     assert pipeline.run(variant, "overlay").success
     assert studio.row(counts) == before
     assert studio.row(revision, v=sibling) == untouched
-    assert studio.state(variant) == ("overlay", "done")
-    assert studio.state(sibling) == ("iou_eval", "done")
+    assert studio.state_of(variant) == ("overlay", "done")
+    assert studio.state_of(sibling) == ("iou_eval", "done")
     assert studio.job_state(job) == ("iou_eval", "done")
 
 
@@ -148,7 +148,7 @@ def test_a_variant_another_run_works_on_is_not_touched(studio: Studio, pipeline:
     result = pipeline.run(variant)
     assert not result.success
     assert f"is being worked on by run {live.run_id}" in failure_text(result)
-    assert studio.state(variant) == ("vlm_analyze", "running")
+    assert studio.state_of(variant) == ("vlm_analyze", "running")
 
 
 def test_a_run_takes_over_from_one_dagster_does_not_know(studio: Studio, pipeline: Pipeline, db: Database) -> None:
@@ -161,7 +161,7 @@ def test_a_stage_whose_inputs_are_missing_leaves_the_variant_as_it_was(studio: S
     variant = studio.ready_variant(studio.job(), photograph())
     result = pipeline.run(variant, "overlay")
     assert "needs a fresh result of vlm_analyze" in failure_text(result)
-    assert studio.state(variant) == ("img_gen", "done")
+    assert studio.state_of(variant) == ("img_gen", "done")
 
 
 class FlakyOcr:
@@ -197,7 +197,7 @@ def test_an_engine_that_keeps_failing_is_a_failed_stage_and_no_low_score(studio:
     job = studio.job()
     variant = studio.ready_variant(job, photograph())
     assert not pipeline.run(variant, ocr=FlakyOcr(embedded_ocr(), failures=99)).success
-    assert studio.state(variant) == ("ocr_eval", "failed")
+    assert studio.state_of(variant) == ("ocr_eval", "failed")
     assert studio.error(variant) == "RuntimeError: the engine lost its session"
     assert studio.job_state(job)[1] == "failed"
     assert pipeline.run(variant, *STAGES[5:]).success

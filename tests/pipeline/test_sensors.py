@@ -125,7 +125,7 @@ def test_a_late_hand_over_is_settled_by_the_sweep(studio: Studio, db: Database, 
 
 def recovered(studio: Studio, db: Database, instance: dg.DagsterInstance, variant: UUID) -> tuple[str, str]:
     recover_left_running(db, instance, grace_s=0)
-    return studio.state(variant)
+    return studio.state_of(variant)
 
 
 def test_a_stage_whose_run_failed_without_a_word_starts_again(
@@ -168,8 +168,30 @@ def test_a_terminated_run_ends_its_variant_visibly(studio: Studio, db: Database,
     run = run_of(instance, variant, dg.DagsterRunStatus.CANCELED)
     db.begin_stage(variant, "vlm_analyze", run.run_id)
     assert recovered(studio, db, instance, variant) == ("vlm_analyze", "failed")
-    assert "was terminated in stage vlm_analyze" in str(studio.error(variant))
+    assert "was terminated at stage vlm_analyze" in str(studio.error(variant))
     assert studio.job_state(job)[1] == "failed"
+
+
+def test_a_run_terminated_between_two_stages_is_not_started_again_and_ends_its_variant(
+    studio: Studio, db: Database, instance: dg.DagsterInstance
+) -> None:
+    variant = studio.variant(studio.job())
+    run = run_of(instance, variant, dg.DagsterRunStatus.CANCELED)
+    work_through(db, variant, run.run_id, last="overlay")
+    assert requested(tick(instance, db)) == {}
+    assert "its run was terminated" in swept(instance, db)
+    assert studio.state_of(variant) == ("vlm_judge", "failed")
+
+
+def test_a_variant_moved_after_its_run_was_terminated_starts_where_it_was_moved_to(
+    studio: Studio, db: Database, instance: dg.DagsterInstance
+) -> None:
+    variant = studio.variant(studio.job())
+    run = run_of(instance, variant, dg.DagsterRunStatus.CANCELED)
+    work_through(db, variant, run.run_id, last="overlay")
+    studio.set_state(variant, "yolo_detect", "done")
+    assert swept(instance, db) == "Nothing was left behind."
+    assert requested(tick(instance, db)) == {variant: list(STAGES[2:])}
 
 
 def test_a_variant_left_before_its_check_is_completed(
@@ -211,7 +233,7 @@ def test_a_variant_whose_run_never_began_is_asked_for_again_unless_somebody_term
     if status is not None:
         run_of(instance, variant, status, **{"dagster/run_key": str(key)})
     assert bool(nudge_never_begun(db, instance, NOW)) is asked_again
-    assert studio.state(variant) == ("img_gen", "done")
+    assert studio.state_of(variant) == ("img_gen", "done")
 
 
 def test_a_run_that_was_created_but_never_submitted_does_not_block_its_variant_for_ever(
