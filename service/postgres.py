@@ -185,7 +185,9 @@ def _as_server_user(folder: Path, command: list[str]) -> list[str]:
     prefix = ["setpriv", f"--reuid={_SERVER_USER}", "--regid=nogroup", "--clear-groups"]
     closed = [path for path in (*folder.parents, *_binaries().parents) if not path.stat().st_mode & 0o001]
     if closed:
-        prefix += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+        # access() forgets capabilities of other users than root unless told to keep them; initdb asks it for its files.
+        prefix += ["--securebits=+no_setuid_fixup"]
+        prefix += [f"--{kind}-caps=-all,+dac_read_search" for kind in ("inh", "ambient")]
     return [*prefix, "--", *command]
 
 

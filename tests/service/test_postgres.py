@@ -59,6 +59,14 @@ def test_stopping_twice_is_stopping_once(folder: Path) -> None:
     assert running_port(folder) is None
 
 
+def test_it_runs_below_a_folder_that_only_its_owner_may_enter(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    cluster = start(closed / "postgres")
+    assert ask(cluster, "SELECT 1") == [(1,)]
+    stop(closed / "postgres")
+
+
 def test_the_password_is_demanded_and_readable_by_its_owner_only(folder: Path) -> None:
     cluster = start(folder)
     with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
