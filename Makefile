@@ -3,10 +3,10 @@ PYTHON_RUN := .venv/bin/python
 WAIT ?= 1
 N ?= 3
 
-.PHONY: help setup demo up down test lint types bench migrate parallel
+.PHONY: help setup models demo up down test test-core lint bench migrate parallel doctor
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 setup:  ## install what is missing into .venv (and Debian packages, where it may)
 	@scripts/setup
@@ -26,13 +26,22 @@ parallel: setup  ## N=2: from now on two variants at a time
 migrate: setup  ## bring the database of DATABASE_URL to the current schema
 	@$(PYTHON_RUN) -m resources.migrations
 
-test: setup  ## all tests
+models: ## install what LLaVA, YOLO and model servers need (some GB)
+	@scripts/setup models
+
+test: models  ## all tests
 	@$(PYTHON_RUN) -m pytest -q
+
+test-core: setup  ## all tests but those of the models
+	@$(PYTHON_RUN) -m pytest -q --ignore tests/models
 
 lint: setup  ## lint, format and types
 	@$(PYTHON_RUN) -m ruff check .
 	@$(PYTHON_RUN) -m ruff format --check .
 	@$(PYTHON_RUN) -m mypy .
+
+doctor: setup  ## whether the chosen models can run, and if not the way out
+	@$(PYTHON_RUN) -m service.doctor
 
 bench: setup  ## the figures of the README
 	@$(PYTHON_RUN) -m benchmarks.main_job --json .service/bench-main-job.json

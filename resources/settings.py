@@ -11,6 +11,10 @@ from typing import Any
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+FOOD_LABELS = (
+    "person=1,pizza=1,sandwich=1,cake=1,donut=1,hot dog=1,banana=1,apple=1,orange=1,broccoli=1,carrot=1,bowl=1,cup=1,"
+    "bottle=0.8,wine glass=0.8,dining table=0"
+)
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -59,6 +63,30 @@ def _one_of(*known: str) -> Callable[[str, str], str]:
     return parse
 
 
+def _text(_name: str, value: str) -> str:
+    return value
+
+
+def _words(_name: str, value: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in value.split(",") if word.strip())
+
+
+def _fraction(name: str, value: str) -> float:
+    if not re.fullmatch(r"0?\.\d+|[01](\.0*)?", value):
+        raise SettingError(f"{name}={value!r} is not a number from 0 to 1")
+    return float(value)
+
+
+def _labels(name: str, value: str) -> tuple[tuple[str, float], ...]:
+    labels = []
+    for part in _words(name, value):
+        match = re.fullmatch(r"([^=]+)=(\d+(?:\.\d+)?)", part)
+        if match is None:
+            raise SettingError(f"{name} has {part!r}, which is not label=weight, for example person=1")
+        labels.append((match[1].strip(), float(match[2])))
+    return tuple(labels)
+
+
 def _setting(parse: Callable[[str, str], Any], default: str, meaning: str) -> Any:
     return field(metadata={"parse": parse, "default": default, "meaning": meaning})
 
@@ -82,9 +110,43 @@ class Settings:
         "/usr/share/tesseract-ocr/5/tessdata:/usr/share/tesseract-ocr/4.00/tessdata:/usr/share/tessdata",
         "where `kor.traineddata` is looked for, separated by `:`",
     )
-    vlm: str = _setting(_one_of("embedded"), "embedded", "what analyses and judges pictures")
-    detector: str = _setting(_one_of("embedded"), "embedded", "what finds the objects")
-    ocr: str = _setting(_one_of("embedded"), "embedded", "what reads the text back")
+    vlm: str = _setting(
+        _one_of("embedded", "local", "endpoint"),
+        "embedded",
+        "what analyses and judges pictures: measurements, a model in the run, or an OpenAI-compatible server",
+    )
+    vlm_model: str = _setting(
+        _text,
+        "llava-hf/llava-1.5-7b-hf",
+        "for `local` a folder or a name of the hub, for `endpoint` the server's name",
+    )
+    vlm_url: str = _setting(_text, "http://127.0.0.1:8000/v1", "for `endpoint`: where the server is")
+    vlm_api_key: str = _setting(_text, "none", "for `endpoint`: its key, if it wants one")
+    vlm_timeout_s: int = _setting(_whole(1), "120", "for `endpoint`: how long one answer may take")
+    vlm_device: str = _setting(_text, "auto", "for `local`: `auto`, `cpu`, `cuda`, `cuda:1`")
+    vlm_quantization: str = _setting(_one_of("none", "8bit", "4bit"), "none", "for `local`: smaller weights")
+    detector: str = _setting(
+        _one_of("embedded", "yolo"), "embedded", "what finds the objects: saliency, or any ultralytics weights"
+    )
+    detector_weights: Path = _setting(
+        _path, "yolov8x-seg.pt", "for `yolo`: a `.pt` or `.onnx` that detects or segments"
+    )
+    detector_confidence: float = _setting(_fraction, "0.25", "for `yolo`: boxes below this score are dropped")
+    detector_nms_iou: float = _setting(
+        _fraction, "0.45", "for `yolo`: of two boxes that overlap more, the better one stays"
+    )
+    detector_labels: tuple[tuple[str, float], ...] = _setting(
+        _labels,
+        FOOD_LABELS,
+        "for `yolo`: what text keeps clear of, each `label=weight`; 0 ignores it, as does leaving it out",
+    )
+    detector_trusted_sha256: tuple[str, ...] = _setting(
+        _words, " ", "for `yolo`: digests of `.pt` files that may be loaded as the pickles they are, separated by `,`"
+    )
+    ocr: str = _setting(_one_of("embedded", "paddle"), "embedded", "what reads the text back")
+    ocr_hangul_model: str = _setting(_text, "korean_PP-OCRv5_mobile_rec", "for `paddle`: a name it knows, or a folder")
+    ocr_latin_model: str = _setting(_text, "en_PP-OCRv5_mobile_rec", "for `paddle`: the same for lines without Hangul")
+    ocr_engine: str = _setting(_one_of("onnxruntime", "paddle"), "onnxruntime", "for `paddle`: what runs the models")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -129,4 +191,6 @@ def settings_table() -> str:
 
 
 def _default(metadata: Mapping[str, Any]) -> str:
-    return f"`{metadata['default']}`" if metadata["default"] else "embedded"
+    if metadata["default"] == "":
+        return "embedded"
+    return f"`{metadata['default']}`" if metadata["default"].strip() else "none"

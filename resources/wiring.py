@@ -12,11 +12,15 @@ import dagster as dg
 from resources.database import Database
 from resources.detector import Detector
 from resources.detector.saliency import SaliencyDetector
+from resources.detector.yolo import YoloDetector, YoloSettings
 from resources.images import ImageStore
 from resources.ocr import Ocr
 from resources.ocr.embedded import EmbeddedOcr
+from resources.ocr.paddle import PaddleOcr, PaddleSettings
 from resources.settings import Settings
 from resources.vlm import VisionModel
+from resources.vlm.endpoint import EndpointSettings, EndpointVision
+from resources.vlm.local import LocalSettings, LocalVision
 from resources.vlm.measured import MeasuredVision
 from variant_assets.stages.fonts import Fonts
 
@@ -44,16 +48,38 @@ def _database(settings: Settings) -> Database:
 
 @lru_cache
 def _vision(settings: Settings) -> VisionModel:
+    if settings.vlm == "local":
+        return LocalVision(
+            LocalSettings(settings.vlm_model, device=settings.vlm_device, quantization=settings.vlm_quantization)
+        )
+    if settings.vlm == "endpoint":
+        return EndpointVision(
+            EndpointSettings(
+                settings.vlm_url, settings.vlm_model, settings.vlm_api_key, timeout_s=settings.vlm_timeout_s
+            )
+        )
     return MeasuredVision()
 
 
 @lru_cache
 def _detector(settings: Settings) -> Detector:
+    if settings.detector == "yolo":
+        return YoloDetector(
+            YoloSettings(
+                settings.detector_weights,
+                confidence=settings.detector_confidence,
+                nms_iou=settings.detector_nms_iou,
+                labels=dict(settings.detector_labels),
+                trusted_sha256=settings.detector_trusted_sha256,
+            )
+        )
     return SaliencyDetector()
 
 
 @lru_cache
 def _ocr(settings: Settings) -> Ocr:
+    if settings.ocr == "paddle":
+        return PaddleOcr(PaddleSettings(settings.ocr_hangul_model, settings.ocr_latin_model, settings.ocr_engine))
     return EmbeddedOcr(settings.tessdata_folders)
 
 

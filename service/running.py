@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool
 from resources.migrations import migrate
 from resources.settings import PROJECT, Settings, parse_setting
 from service import postgres
+from service.doctor import problems
 from service.state import Record, State
 from service.ui import Ui, UiError
 
@@ -66,6 +67,10 @@ def start(given: Mapping[str, str]) -> Record:
         return running
     web_port = free_port(parse_setting("WEBSERVER_PORT", given))
     variables = environment(given)
+    # What is configured runs or is refused here: nothing falls back to something else.
+    if found := problems(Settings.from_environment(variables)):
+        stop(given)
+        raise ServiceError("\n".join(found))
     prepare_database(variables["DATABASE_URL"])
     for old in state.logs.glob("*.log"):
         old.replace(old.with_suffix(".previous"))

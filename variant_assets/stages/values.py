@@ -110,9 +110,12 @@ class Analysis(Value):
 
 
 class DetectedObject(Value):
+    """Something text should not cover; `weight` says how much it matters beside others."""
+
     label: str
     score: Fraction
     box: Rect
+    weight: float = Field(default=1.0, gt=0)
 
 
 class Detections(Value):
