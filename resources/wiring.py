@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Any
 
 import dagster as dg
-from variant_assets.stages.fonts import Fonts
 
 from resources.database import Database
 from resources.detector import Detector, SaliencyDetector
@@ -16,6 +15,7 @@ from resources.images import ImageStore
 from resources.ocr import EmbeddedOcr, Ocr
 from resources.settings import Settings
 from resources.vlm import MeasuredVision, VisionModel
+from variant_assets.stages.fonts import Fonts
 
 
 def dagster_resources() -> dict[str, dg.ResourceDefinition]:
