@@ -3,10 +3,10 @@ PYTHON_RUN := .venv/bin/python
 WAIT ?= 1
 N ?= 3
 
-.PHONY: help setup demo up down test lint types bench migrate parallel
+.PHONY: help setup demo up down test lint bench migrate parallel
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup:  ## install what is missing into .venv (and Debian packages, where it may)
 	@scripts/setup
