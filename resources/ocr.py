@@ -19,6 +19,7 @@ from variant_assets.stages.values import LineRead, LineToRead, ModelInfo, Size, 
 
 Picture = NDArray[np.uint8]
 
+_PAPER = 255
 _NUMBER = re.compile(r"\d(?:[\d.,:\-]*\d)?")
 
 
@@ -76,6 +77,9 @@ class EmbeddedOcr:
     def _tesseract(self, glyphs: Picture) -> LineRead:
         from PIL import Image
 
+        if (glyphs == _PAPER).all():
+            # Tesseract sees letters in an empty picture.
+            return LineRead(text="", confidence=0.0)
         self._korean.SetImage(Image.fromarray(glyphs))
         # Korean keyboards and fonts put ₩ where others have the backslash.
         text = self._korean.GetUTF8Text().strip().replace("\\", "₩")

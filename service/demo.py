@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageFilter
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
@@ -32,6 +32,7 @@ TENANT = "demo-cafe"
 KOREAN = "오늘 볶은 원두로 내린 커피 한 잔, 아메리카노 3,900원"
 ENGLISH = "A cup of coffee from beans roasted today, americano 3,900 won"
 _GIVE_UP_S = 300.0
+_SIDE_PX = 1080
 
 
 class DemoError(Exception):
@@ -124,26 +125,32 @@ class Demo:
 
 
 def generated_images() -> Iterator[NDArray[np.uint8]]:
-    """Three different pictures of one real photograph: cropped, turned and graded each in its own way."""
+    """Three different pictures of one real photograph, each (1080, 1080, 3): room above, beside, and a close-up."""
     from skimage import data
 
     photograph = Image.fromarray(data.coffee())
     mirrored = photograph.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    yield _graded(photograph, (0, 0, 600, 400), (1080, 720), brightness=1.0, color=1.0, contrast=1.0)
-    yield _graded(mirrored, (0, 0, 480, 400), (1080, 900), brightness=1.1, color=0.85, contrast=1.05)
-    yield _graded(photograph, (200, 0, 600, 400), (1080, 1080), brightness=0.8, color=1.15, contrast=0.9)
+    yield _graded(_with_room(photograph, above_px=200), brightness=1.0, color=1.0, contrast=1.0)
+    yield _graded(
+        _with_room(mirrored.crop((60, 0, 460, 400)), above_px=110, beside_px=110),
+        brightness=1.1,
+        color=0.9,
+        contrast=1.05,
+    )
+    yield _graded(photograph.crop((200, 0, 600, 400)), brightness=0.8, color=1.15, contrast=0.9)
 
 
-def _graded(
-    photograph: Image.Image,
-    crop_px: tuple[int, int, int, int],
-    size_px: tuple[int, int],
-    *,
-    brightness: float,
-    color: float,
-    contrast: float,
-) -> NDArray[np.uint8]:
-    picture = photograph.crop(crop_px).resize(size_px, Image.Resampling.LANCZOS)
+def _with_room(photograph: Image.Image, *, above_px: int = 0, beside_px: int = 0) -> Image.Image:
+    """The photograph on a larger canvas; its edge goes on there out of focus, as a table does."""
+    wide = np.pad(np.asarray(photograph), ((above_px, 0), (beside_px, 0), (0, 0)), mode="edge")
+    blurred = np.asarray(Image.fromarray(wide).filter(ImageFilter.GaussianBlur(14)))
+    y, x = np.mgrid[: wide.shape[0], : wide.shape[1]]
+    sharp = np.clip(np.minimum(y - above_px if above_px else 99, x - beside_px if beside_px else 99) / 12, 0, 1)
+    return Image.fromarray((blurred + (wide.astype(float) - blurred) * sharp[..., None]).astype(np.uint8))
+
+
+def _graded(picture: Image.Image, *, brightness: float, color: float, contrast: float) -> NDArray[np.uint8]:
+    picture = picture.resize((_SIDE_PX, _SIDE_PX), Image.Resampling.LANCZOS)
     picture = ImageEnhance.Brightness(picture).enhance(brightness)
     picture = ImageEnhance.Color(picture).enhance(color)
     return np.asarray(ImageEnhance.Contrast(picture).enhance(contrast))

@@ -218,8 +218,9 @@ def _as_server_user(folder: Path, command: list[str]) -> list[str]:
     closed = [path for path in (*folder.parents, *_binaries().parents) if not path.stat().st_mode & 0o001]
     if closed:
         capability = _capability_to_enter(closed[0])
-        # access(2), by which initdb looks for its programs, heeds a capability only with this securebit.
-        prefix += ["--securebits=+no_setuid_fixup", f"--inh-caps=+{capability}", f"--ambient-caps=+{capability}"]
+        # access() forgets capabilities of other users than root unless told to keep them; initdb asks it for its files.
+        prefix += ["--securebits=+no_setuid_fixup"]
+        prefix += [f"--{kind}-caps=-all,+{capability}" for kind in ("inh", "ambient")]
     return [*prefix, "--", *command]
 
 
