@@ -202,21 +202,20 @@ def show(given: dict[str, str], *, stays: bool) -> str:
         print(f"the UI is at {record.url}{'' if runs_already else port_note(record, given)}", flush=True)
         outcome = play(given)
         if stays and not runs_already:
-            print(f"{outcome}\nthe UI stays at {record.url}; Ctrl-C stops everything", flush=True)
-            _await_interrupt()
-            print("\nstopping …", flush=True)
+            _until_interrupted(f"{outcome}\nthe UI stays at {record.url}; Ctrl-C stops everything")
         return outcome
     finally:
         if not runs_already:
             stop(given)
 
 
-def _await_interrupt() -> None:
+def _until_interrupted(words: str) -> None:
     try:
+        print(words, flush=True)
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:
-        return
+        print("\nstopping …", flush=True)
 
 
 def main() -> int:
