@@ -19,10 +19,10 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from benchmarks.report import Goal, publish, report
-from resources.detector import SaliencyDetector
-from resources.ocr import EmbeddedOcr
+from resources.detector.saliency import SaliencyDetector
+from resources.ocr.embedded import EmbeddedOcr
 from resources.settings import PROJECT, Settings, parse_setting
-from resources.vlm import MeasuredVision
+from resources.vlm.measured import MeasuredVision
 from service.demo import KOREAN, Demo, generated_images
 from service.running import environment, start, stop
 from service.state import State

@@ -10,11 +10,14 @@ from typing import Any
 import dagster as dg
 
 from resources.database import Database
-from resources.detector import Detector, SaliencyDetector
+from resources.detector import Detector
+from resources.detector.saliency import SaliencyDetector
 from resources.images import ImageStore
-from resources.ocr import EmbeddedOcr, Ocr
+from resources.ocr import Ocr
+from resources.ocr.embedded import EmbeddedOcr
 from resources.settings import Settings
-from resources.vlm import MeasuredVision, VisionModel
+from resources.vlm import VisionModel
+from resources.vlm.measured import MeasuredVision
 from variant_assets.stages.fonts import Fonts
 
 

@@ -1,8 +1,10 @@
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy.pool import NullPool
 
+from resources.database import Database
 from resources.migrations import migrate
 from service import postgres
 from tests.databases import new_database
@@ -29,3 +31,17 @@ def database_url(postgres_url: str, migrated_template: str) -> Iterator[str]:
     """A migrated database of the test's own."""
     with new_database(postgres_url, template=migrated_template) as url:
         yield url
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    engine = create_engine(database_url, poolclass=NullPool)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def db(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
+    yield database
+    database.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,10 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from sqlalchemy import create_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Engine
 
-from resources.database import Database
 from resources.images import ImageStore
 from tests.shop import STAGES, Shop
 
@@ -62,18 +59,9 @@ class Studio(Shop):
 
 
 @pytest.fixture
-def studio(database_url: str, tmp_path: Path) -> Iterator[Studio]:
-    engine = create_engine(database_url, poolclass=NullPool)
+def studio(engine: Engine, tmp_path: Path) -> Studio:
     (tmp_path / "assets").mkdir()
-    yield Studio(engine, tmp_path / "assets")
-    engine.dispose()
-
-
-@pytest.fixture
-def db(database_url: str) -> Iterator[Database]:
-    database = Database(database_url)
-    yield database
-    database.close()
+    return Studio(engine, tmp_path / "assets")
 
 
 @dataclass
@@ -124,6 +112,3 @@ def failure_text(result: dg.ExecuteInProcessResult) -> str:
     [failed] = result.filter_events(lambda event: event.is_step_failure)
     error = failed.step_failure_data.user_failure_data or failed.step_failure_data.error
     return str(error)
-
-
-TODAY = date(2026, 1, 1)

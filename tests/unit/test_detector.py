@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from resources.detector import SaliencyDetector
+from resources.detector.saliency import SaliencyDetector
 from variant_assets.stages.values import Rect
 
 DETECTOR = SaliencyDetector()

@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from resources.glyph_map import glyph_map
-from resources.ocr import EmbeddedOcr, with_numbers_of
+from resources.ocr.embedded import EmbeddedOcr, with_numbers_of
+from resources.ocr.glyph_map import glyph_map
 from resources.settings import parse_setting
 from variant_assets.stages.values import LineToRead, Rect, Rgb, Script, Size, StageError
 

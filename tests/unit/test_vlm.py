@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from resources.vlm import MeasuredVision
+from resources.vlm.measured import MeasuredVision
 
 VISION = MeasuredVision()
 NOISE = np.random.default_rng(3).integers(0, 255, (300, 300, 3), dtype=np.uint8)

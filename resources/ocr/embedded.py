@@ -1,4 +1,4 @@
-"""What reads the text back: the interface, and recognisers that need no download."""
+"""Recognisers that need no download."""
 
 from __future__ import annotations
 
@@ -9,27 +9,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.glyph_map import glyph_map
-from variant_assets.stages.values import LineRead, LineToRead, ModelInfo, Size, StageError
+from resources.ocr import line_pixels
+from resources.ocr.glyph_map import glyph_map
+from variant_assets.stages.values import LineRead, LineToRead, ModelInfo, StageError
 
 Picture = NDArray[np.uint8]
 
 _PAPER = 255
 _NUMBER = re.compile(r"\d(?:[\d.,:\-]*\d)?")
-
-
-class Ocr(Protocol):
-    @property
-    def info(self) -> ModelInfo: ...
-
-    def read(self, image: Picture, lines: Sequence[LineToRead]) -> tuple[LineRead, ...]:
-        """One reading for each line of an RGB picture; empty text where nothing can be read. Raises if it is broken."""
-        ...
 
 
 class EmbeddedOcr:
@@ -60,14 +52,14 @@ class EmbeddedOcr:
             )
 
     def _read_latin(self, image: Picture, line: LineToRead) -> LineRead:
-        left, top, right, bottom = _pixels(line, image)
+        left, top, right, bottom = line_pixels(line, image)
         blue_first = np.ascontiguousarray(image[top:bottom, left:right, ::-1])
         result = self._latin(blue_first, use_det=False, use_cls=False, use_rec=True)
         text = result.txts[0] if result.txts else ""
         return LineRead(text=text.strip(), confidence=float(result.scores[0]) if text else 0.0)
 
     def _read_korean(self, image: Picture, line: LineToRead) -> LineRead:
-        crop = _pixels(line, image)
+        crop = line_pixels(line, image)
         readings = [self._tesseract(glyph_map(image, crop, line.fill, height)) for height in self._HEIGHTS_PX]
         best = max(readings, key=lambda reading: reading.confidence)
         if not _NUMBER.search(best.text):
@@ -122,12 +114,6 @@ def with_numbers_of(text: str, other: str) -> str:
     """`text`, with each number written as in `other` where that has the same digits in it."""
     spelling = {re.sub(r"\D", "", number): number for number in _NUMBER.findall(other)}
     return _NUMBER.sub(lambda match: spelling.get(re.sub(r"\D", "", match[0]), match[0]), text)
-
-
-def _pixels(line: LineToRead, image: Picture) -> tuple[int, int, int, int]:
-    height_px, width_px = image.shape[:2]
-    left, top, right, bottom = line.box.corners_px(Size(width_px=width_px, height_px=height_px))
-    return int(left), int(top), min(width_px, round(right) + 1), min(height_px, round(bottom) + 1)
 
 
 @contextmanager

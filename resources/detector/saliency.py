@@ -1,32 +1,15 @@
-"""What finds the objects that text must not cover: the interface, and a detector that needs no weights."""
+"""A detector that needs no weights."""
 
 from __future__ import annotations
-
-from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resources.detector import Found
 from variant_assets.stages.values import DetectedObject, ModelInfo, Rect, Size
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float32]
-
-
-class Found(NamedTuple):
-    """Objects, and where the model gives them one mask each: (height, width), non-zero on the object."""
-
-    objects: tuple[DetectedObject, ...]
-    masks: tuple[NDArray[np.uint8], ...] | None = None
-
-
-class Detector(Protocol):
-    @property
-    def info(self) -> ModelInfo: ...
-
-    def detect(self, image: Picture) -> Found:
-        """The objects of an RGB picture (height, width, 3), best first."""
-        ...
 
 
 class SaliencyDetector:

@@ -1,8 +1,8 @@
-"""What analyses a picture and judges an ad: the interface, and measurements that stand in where there is no model."""
+"""Measurements that stand in where there is no vision-language model."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,19 +12,6 @@ from variant_assets.stages.values import Analysis, FontRecommendation, Judgement
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float32]
-
-
-class VisionModel(Protocol):
-    @property
-    def info(self) -> ModelInfo: ...
-
-    def analyze(self, image: Picture, copy: str) -> Analysis:
-        """Does this picture suit this copy, and what type would? `None` for what the model cannot know."""
-        ...
-
-    def judge(self, ad: Picture, copy: str, brief: str) -> Judgement:
-        """An opinion of the finished ad. `None` for what the model cannot know."""
-        ...
 
 
 class _Measured(NamedTuple):
