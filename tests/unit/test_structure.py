@@ -53,6 +53,7 @@ def test_every_package_that_the_code_imports_is_a_direct_dependency() -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
     direct = {re.split(r"[<>=\[ ]", each)[0] for each in project["project"]["dependencies"]}
     direct |= {re.split(r"[<>=\[ ]", each)[0] for each in project["dependency-groups"]["dev"]}
+    direct |= {line.split("==")[0] for line in (PROJECT / "constraints-models.txt").read_text().split()}
     ours = {path.parent.name for path in PROJECT.glob("*/__init__.py")}
     imported = {module for folder in ours for path in (PROJECT / folder).rglob("*.py") for module in imports(path)}
     known = packages_distributions()
