@@ -12,7 +12,15 @@ from pathlib import Path
 
 from resources.settings import SettingError
 from service.postgres import PostgresError
-from service.running import ServiceError, environment, port_note, running_environment, start, stop
+from service.running import (
+    ServiceError,
+    environment,
+    port_note,
+    prepare_database,
+    running_environment,
+    start,
+    stop,
+)
 
 POOL = "variants"
 
@@ -45,7 +53,7 @@ def _do(given: argparse.Namespace) -> int:
         return 0
     running = running_environment(os.environ)
     if given.verb == "env":
-        variables = running or environment(os.environ)
+        variables = running or _prepared_environment()
         names = ("DATABASE_URL", "DAGSTER_DATABASE_URL", "DAGSTER_HOME", "DAGSTER_LOCAL_DIR", "ASSET_ROOT")
         print("\n".join(f"export {name}={shlex.quote(variables[name])}" for name in names))
         return 0
@@ -56,6 +64,13 @@ def _do(given: argparse.Namespace) -> int:
     dagster = str(Path(sys.executable).parent / "dagster")
     command = [dagster, "instance", "concurrency", "set", POOL, str(given.variants)]
     return subprocess.run(command, env=running).returncode
+
+
+def _prepared_environment() -> dict[str, str]:
+    """Without a service: Dagster's commands find a database that has a place for its tables."""
+    variables = environment(os.environ)
+    prepare_database(variables["DATABASE_URL"])
+    return variables
 
 
 def _at_least_one(value: str) -> int:

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
-from resources.settings import SettingError
+from resources.settings import PROJECT, SettingError
 from service import postgres
 from service.__main__ import main
 from service.running import (
@@ -114,6 +114,17 @@ def test_how_many_variants_run_at_a_time_is_not_set_for_a_service_that_does_not_
     with pytest.raises(SystemExit):
         main(["parallel", "0"])
     assert "'0' is not a number of variants" in capsys.readouterr().err
+
+
+def test_the_variables_for_the_commands_of_dagster_suffice_for_them_before_the_first_start(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    tools = Path(sys.executable).parent
+    with new_database(postgres_url) as url:
+        given = {**os.environ, "STATE_FOLDER": str(tmp_path), "ASSET_ROOT": str(tmp_path), "DATABASE_URL": url}
+        check = f'variables=$("{sys.executable}" -m service env) && eval "$variables" && "{tools}/dg" check defs'
+        done = subprocess.run(["bash", "-c", check], cwd=PROJECT, env=given, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture
