@@ -27,7 +27,7 @@ from service.postgres import PostgresError
 from service.running import ServiceError, port_note, running_environment, start, stop
 from service.state import State
 from variant_assets.stages.fonts import Fonts
-from variant_assets.stages.values import Detections, Layout, Overlap, Plan, Readability, Recognition
+from variant_assets.stages.values import Detections, Layout, Overlap, Plan, Readability, Recognition, Verdict
 
 TENANT = "demo-cafe"
 KOREAN = "오늘 볶은 원두로 내린 커피 한 잔, 아메리카노 3,900원"
@@ -112,6 +112,7 @@ class Demo:
                     recognition=Recognition.model_validate(results["ocr_eval"]),
                     readability=Readability.model_validate(results["readability_eval"]),
                     overlap=Overlap.model_validate(results["iou_eval"]),
+                    verdict=Verdict.model_validate(row.verdict),
                 ),
                 {stage: float(latency_ms) for stage, latency_ms in row.latencies_ms.items()},
             )
@@ -165,6 +166,7 @@ def table(finished: Sequence[tuple[FinishedVariant, dict[str, float]]]) -> str:
     ]
     rows += [
         ("all stages", [f"{sum(times.values()):.0f} ms" for _, times in finished]),
+        ("verdict", [f"{variant.verdict.outcome} {variant.verdict.score:.2f}" for variant, _ in finished]),
         ("contrast p1", [f"{variant.readability.contrast_p1:.1f}:1" for variant, _ in finished]),
         ("readability", [f"{variant.readability.score:.2f}" for variant, _ in finished]),
         ("CER", [f"{variant.recognition.cer_ignoring_spaces:.2f}" for variant, _ in finished]),

@@ -21,6 +21,7 @@ from variant_assets.stages.values import (
     Rect,
     Size,
     TextLine,
+    Verdict,
 )
 
 MODEL = ModelInfo(provider="test", model="test", revision="1")
@@ -71,6 +72,7 @@ def variant(width_px: int = 300, height_px: int = 300, *, passes_aa: bool = True
         overlap=Overlap(
             objects=(), max_iou=0.0, max_coverage=0.013, text_on_objects=0.0, overlaps=False, reason=""
         ),
+        verdict=Verdict(outcome="warn", reasons=(), score=0.9),
     )  # fmt: skip
 
 
@@ -105,7 +107,8 @@ def test_the_same_results_become_the_same_sheet(fonts: Fonts) -> None:
 def test_the_figures_say_what_was_measured() -> None:
     lines = figures(2, variant(passes_aa=False))
     assert lines == [
-        "Variant 2: 64 px NanumSquare",
+        "Variant 2: warn, score 0.90",
+        "64 px NanumSquare",
         "contrast 7.0:1 at the 1st percentile, fails WCAG AA",
         "objects covered at most 1.3%",
         "read back with CER 0.25",
