@@ -21,6 +21,8 @@ from variant_assets.stages.values import StageError
 
 Picture = NDArray[np.uint8]
 
+# Kept from before ultralytics puts its own in its place, which installs packages for files that it does not know.
+_open_image = Image.open
 _URL_PREFIX = "/assets/"
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}")
 _KIND = re.compile(r"[a-z][a-z_]{0,31}")
@@ -43,7 +45,7 @@ class ImageStore:
             with warnings.catch_warnings():
                 # The limit below is ours; Pillow's own only warns.
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                with Image.open(io.BytesIO(content)) as image:
+                with _open_image(io.BytesIO(content)) as image:
                     self._check_size(image_url, image.size)
                     return _upright_rgb(image)
         except (UnidentifiedImageError, Image.DecompressionBombError) as error:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from resources.detector.yolo import YoloDetector, YoloSettings
+from resources.images import ImageStore
 from resources.weights import sha256
 from tests.models.support.shapes import LABELS, table
 from variant_assets.stages.geometry import size_of
@@ -87,6 +88,14 @@ def test_a_pickle_that_does_more_than_hold_weights_is_refused_and_does_nothing(t
 def test_missing_weights_are_named_and_nothing_is_downloaded(tmp_path: Path) -> None:
     with pytest.raises(StageError, match=r"DETECTOR_WEIGHTS=.*yolov8x-seg\.pt does not exist"):
         detector(tmp_path / "yolov8x-seg.pt").detect(np.zeros((64, 64, 3), np.uint8))
+
+
+def test_a_file_that_is_no_image_is_still_named_when_ultralytics_is_loaded(libraries: None, tmp_path: Path) -> None:
+    import ultralytics  # noqa: F401
+
+    (tmp_path / "x.png").write_bytes(b"no image")
+    with pytest.raises(StageError, match="is not an image"):
+        ImageStore(tmp_path).load("/assets/x.png")
 
 
 def test_eight_threads_load_the_weights_once_and_find_the_same(
