@@ -1,225 +1,160 @@
-"""The pictures: `/assets/...` URLs below one asset root, read as RGB and written atomically."""
+"""The pictures of all parts: `/assets/...` URLs below one folder, read safely and written whole."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import os
-import secrets
-import stat
+import re
 import struct
-import zlib
-from contextlib import suppress
+import tempfile
+import warnings
 from datetime import date
 from pathlib import Path
 from uuid import UUID, uuid5
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, TiffImagePlugin, WebPImagePlugin
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from variant_assets.stages.values import StageError
 
-Pixels = NDArray[np.uint8]
+Picture = NDArray[np.uint8]
 
-URL_PREFIX = "/assets/"
-PART = "yh"
-# A named list, because Pillow would else hand EPS to Ghostscript and load plug-ins nobody asked for.
-# It knows the last two only once their plug-ins are imported.
-FORMATS = (
-    "PNG",
-    "JPEG",
-    "GIF",
-    "BMP",
-    TiffImagePlugin.TiffImageFile.format,
-    WebPImagePlugin.WebPImageFile.format,
-)
-MAX_BYTES = 256 * 2**20
-# 0.1 s for a photograph of 1080 × 1080; level 6 takes four times as long to save a tenth of the bytes.
-PNG_COMPRESS_LEVEL = 2
-# What Pillow's decoders raise on damaged bytes. They read from memory, so an OSError is never the disk's.
-DAMAGED = (
-    OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError, KeyError, AttributeError,
-    OverflowError, ZeroDivisionError, struct.error, zlib.error,
-)  # fmt: skip
-UNUSABLE_PATH = {
-    errno.ELOOP: "is a loop of symbolic links",
-    errno.ENAMETOOLONG: "is longer than the file system allows",
-    errno.ENOTDIR: "leads through a file",
-    errno.EISDIR: "is a folder",
-}
+_URL_PREFIX = "/assets/"
+_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}")
+_KIND = re.compile(r"[a-z][a-z_]{0,31}")
 
 
 class ImageStore:
-    """Reads and writes pictures below `root`, the folder that `/assets/` stands for.
-
-    Bad input raises StageError (no use trying again); trouble with the disk raises OSError (try again).
-    """
+    """Reads and writes below `root`. Nothing outside it is ever touched, whatever the database says."""
 
     def __init__(self, root: Path, max_pixels: int = 50_000_000) -> None:
-        self.root = root
-        self.max_pixels = max_pixels
+        self._root = root
+        self._max_pixels = max_pixels
 
-    def load(self, image_url: str) -> Pixels:
-        """The picture as uint8 RGB (height, width, 3), turned upright by EXIF, on white where transparent.
+    def load(self, image_url: str) -> Picture:
+        """The picture upright and in RGB, shape (height, width, 3); transparency lies on white.
 
-        Raises StageError if the URL leaves the root or the file is missing, empty, damaged, not an image or
-        larger than `max_pixels` (seen in its header, before decoding).
+        Raises StageError for anything that is not a whole image of at most `max_pixels` below the root.
         """
-        data = _read(self._path(image_url), image_url)
-        image = self._open(data, image_url)
+        content = self._read(image_url)
         try:
-            image.load()
-            return np.asarray(_as_rgb(ImageOps.exif_transpose(image), image_url))
-        except DAMAGED as error:
+            with warnings.catch_warnings():
+                # The limit below is ours; Pillow's own only warns.
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                with Image.open(io.BytesIO(content)) as image:
+                    self._check_size(image_url, image.size)
+                    return _upright_rgb(image)
+        except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+            raise StageError(self._unreadable(image_url, content, error)) from error
+        except (OSError, SyntaxError, ValueError, struct.error) as error:
             raise StageError(
-                f"image_url {image_url!r} is a damaged or truncated {image.format} of {len(data)} bytes "
-                f"({error}); write the file again"
+                f"image_url {image_url!r} is truncated or damaged after {len(content)} bytes ({error});"
+                " generate the image again"
             ) from error
 
-    def save(self, image: Pixels, *, tenant_id: str, kind: str, day: date, name: UUID) -> str:
-        """Write uint8 RGB (height, width, 3) or a grey mask (height, width) as PNG and give its URL.
+    def save(self, image: Picture, *, tenant_id: str, kind: str, day: date, name: UUID) -> str:
+        """Writes a PNG and returns its URL. The file appears whole or not at all; twice the same is once.
 
-        The file appears complete or not at all, and the same bytes twice are one effect. Raises StageError
-        if `tenant_id` or `kind` is not one plain name.
+        `image` has shape (height, width, 3), or (height, width) for a mask. Raises StageError for a tenant or kind
+        that is no plain name.
         """
-        for label, value in (("tenant_id", tenant_id), ("kind", kind)):
-            _require_plain_name(value, f"{label} {value!r}")
-        url = f"{URL_PREFIX}{PART}/tenants/{tenant_id}/{kind}/{day:%Y/%m/%d}/{name}.png"
+        if not _TENANT.fullmatch(tenant_id) or ".." in tenant_id:
+            raise StageError(
+                f"tenant_id {tenant_id!r} cannot be a folder; only letters, digits and _ . @ - are allowed"
+            )
+        if not _KIND.fullmatch(kind):
+            raise StageError(f"kind {kind!r} cannot be a folder; only lower-case letters and _ are allowed")
+        url = f"{_URL_PREFIX}yh/tenants/{tenant_id}/{kind}/{day:%Y/%m/%d}/{name}.png"
         path = self._path(url)
-        data = png_bytes(image)
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not _holds(path, data):
-            _write_atomically(path, data)
+        _write_whole(path, png(image))
         return url
 
-    def _path(self, url: str) -> Path:
-        if not url.startswith(URL_PREFIX):
+    def _read(self, image_url: str) -> bytes:
+        path = self._path(image_url)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
             raise StageError(
-                f"image_url {url!r} does not begin with {URL_PREFIX!r}; store a URL below the asset root"
-            )
-        segments = url.removeprefix(URL_PREFIX).split("/")
-        for segment in segments:
-            _require_plain_name(segment, f"image_url {url!r}: the part {segment!r}")
-        if not self.root.is_dir():
-            raise NotADirectoryError(
-                f"the asset root {self.root} is not a folder; mount it or correct its setting"
-            )
-        path = self.root.joinpath(*segments)
-        # Symbolic links are followed here, so one that leads out is found wherever in the path it is.
-        resolved = Path(os.path.realpath(path))
-        if not resolved.is_relative_to(os.path.realpath(self.root)):
+                f"image_url {image_url!r} is missing on disk below {self._root}; generate the image again or correct"
+                " ASSET_ROOT"
+            ) from None
+        except (IsADirectoryError, NotADirectoryError):
+            raise StageError(f"image_url {image_url!r} is not a file below {self._root}") from None
+        if not content:
+            raise StageError(f"image_url {image_url!r} is a file of 0 bytes; generate the image again")
+        return content
+
+    def _path(self, image_url: str) -> Path:
+        relative = image_url.removeprefix(_URL_PREFIX)
+        parts = relative.split("/")
+        plain = relative != image_url and not re.search(r"[\\%\x00-\x1f]", relative)
+        if not plain or any(part in ("", ".", "..") for part in parts):
+            raise StageError(f"image_url {image_url!r} leaves the asset root; it must be {_URL_PREFIX}part/…/name.png")
+        root = self._root.resolve()
+        path = root.joinpath(*parts).resolve()
+        if not path.is_relative_to(root):
             raise StageError(
-                f"image_url {url!r} leaves the asset root through a symbolic link; store the file inside it"
+                f"image_url {image_url!r} leaves the asset root through a link; store the file itself there"
             )
         return path
 
-    def _open(self, data: bytes, url: str) -> Image.Image:
-        try:
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise StageError(self._too_large(url, str(error))) from error
-        except DAMAGED as error:
+    def _check_size(self, image_url: str, size_px: tuple[int, int]) -> None:
+        width_px, height_px = size_px
+        if width_px * height_px > self._max_pixels:
             raise StageError(
-                f"image_url {url!r} is not a readable {', '.join(FORMATS)} image "
-                f"(it begins with {data[:12]!r}); store the whole picture itself"
-            ) from error
-        if image.width * image.height > self.max_pixels:
-            raise StageError(self._too_large(url, f"{image.width} × {image.height}"))
-        return image
+                f"image_url {image_url!r} has {width_px} × {height_px} px, more than the {self._max_pixels} that"
+                " MAX_IMAGE_PIXELS allows"
+            )
 
-    def _too_large(self, url: str, found: str) -> str:
-        return f"image_url {url!r} has more than {self.max_pixels} pixels ({found}); store a smaller picture"
-
-
-def content_name(variant_id: UUID, image: Pixels) -> UUID:
-    """The name this picture of this variant always gets, so that writing it again changes nothing."""
-    digest = hashlib.sha256(f"{image.shape}{image.dtype}".encode() + np.ascontiguousarray(image).tobytes())
-    return uuid5(variant_id, digest.hexdigest())
+    def _unreadable(self, image_url: str, content: bytes, error: Exception) -> str:
+        if isinstance(error, Image.DecompressionBombError):
+            return f"image_url {image_url!r} has more pixels than MAX_IMAGE_PIXELS={self._max_pixels} allows: {error}"
+        start = content[:16]
+        return f"image_url {image_url!r} is not an image (it starts with {start!r}); store a PNG, JPEG or WebP"
 
 
-def png_bytes(image: Pixels) -> bytes:
-    """The PNG file of a uint8 picture (height, width, 3) or mask (height, width): same pixels, same bytes."""
-    if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
-        raise ValueError(f"a picture is uint8 (height, width[, 3]), not {image.dtype} {image.shape}")
+def png(image: Picture) -> bytes:
+    """The same picture always becomes the same bytes."""
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(buffer, "PNG", compress_level=PNG_COMPRESS_LEVEL)
+    Image.fromarray(image).save(buffer, "PNG", compress_level=4)
     return buffer.getvalue()
 
 
-def _require_plain_name(name: str, what: str) -> None:
-    """Refuse whatever could mean another place than the one file or folder of that name."""
-    plain = name.isprintable() and not any(sign in name for sign in "/\\%") and name == name.strip()
-    if not name or not plain or name in (".", "..") or len(name.encode("utf-8", "replace")) > 255:
-        raise StageError(
-            f"{what} is not a plain name (not empty, not '.' or '..', no slash, backslash, '%' or "
-            "control sign); correct it"
-        )
+def content_name(variant: UUID, image: Picture) -> UUID:
+    """A file name that the variant and the picture decide, so that a repeated stage writes the same file."""
+    return uuid5(variant, f"{image.shape} {hashlib.sha256(image.tobytes()).hexdigest()}")
 
 
-def _read(path: Path, url: str) -> bytes:
+def _upright_rgb(image: Image.Image) -> Picture:
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith(("I", "F")):
+        return _from_deep(upright)
+    if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
+        rgba = upright.convert("RGBA")
+        upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return np.asarray(upright.convert("RGB"))
+
+
+def _from_deep(image: Image.Image) -> Picture:
+    """16-bit and float greys, scaled to 8 bits."""
+    values = np.asarray(image, dtype=np.float64)
+    highest = 65535.0 if image.mode.startswith("I") else 1.0
+    grey = np.clip(values / highest * 255.0, 0, 255).round().astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise StageError(f"image_url {url!r} is not a file; store the URL of a picture")
-        if found.st_size > MAX_BYTES:
-            raise StageError(
-                f"image_url {url!r} has {found.st_size} bytes, more than {MAX_BYTES}; store a smaller file"
-            )
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise StageError(
-            f"image_url {url!r} is missing on disk ({path}); write the file or correct the URL"
-        ) from error
-    except OSError as error:
-        if error.errno in UNUSABLE_PATH:
-            raise StageError(f"image_url {url!r} {UNUSABLE_PATH[error.errno]}; correct the URL") from error
-        raise
-    if not data:
-        raise StageError(f"image_url {url!r} is an empty file (0 bytes); write the picture again")
-    return data
-
-
-def _as_rgb(image: Image.Image, url: str) -> Image.Image:
-    if image.mode == "F" or image.mode.startswith("I"):
-        image = _as_eight_bits(image, url)
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    return image.convert("RGB")
-
-
-def _as_eight_bits(image: Image.Image, url: str) -> Image.Image:
-    """Grey of 16 bits in 8. Pillow's own conversion clips at 255 instead of scaling."""
-    values = np.asarray(image)
-    if image.mode == "F" or values.min() < 0 or values.max() > 65_535:
-        raise StageError(
-            f"image_url {url!r} has pixels outside 0…65535 or with fractions; store 8 bits per channel"
-        )
-    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
-
-
-def _holds(path: Path, data: bytes) -> bool:
-    with suppress(FileNotFoundError):
-        return path.stat().st_size == len(data) and path.read_bytes() == data
-    return False
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    """Replace `path` in one step: a reader, or a crash, meets the old file or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        os.chmod(unfinished, 0o644)
+        os.replace(unfinished, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        Path(unfinished).unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # else the new name itself may be lost with the power
-    finally:
-        os.close(folder)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from resources.images import Pixels
+from resources.ocr import Picture
 from variant_assets.stages.values import LineToRead, Rect, Rgb, Script, Size
 
 NANUM = Path("/usr/share/fonts/truetype/nanum")
@@ -19,7 +19,7 @@ def drawn_line(
     font: str = "NanumSquareB.ttf",
     fill: Rgb = (255, 255, 255),
     background: Rgb = (40, 40, 60),
-) -> tuple[Pixels, LineToRead]:
+) -> tuple[Picture, LineToRead]:
     """A picture with the line on a plain background, and where its ink is."""
     face = ImageFont.truetype(str(NANUM / font), size_px)
     left, top, right, bottom = face.getbbox(text)

@@ -1,28 +1,29 @@
-"""Reading back the lines that were drawn."""
+"""What reads the text back: the interface."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from resources.images import Pixels
-from variant_assets.stages.values import LineRead, LineToRead, ModelInfo, StageError
+import numpy as np
+from numpy.typing import NDArray
 
+from variant_assets.stages.values import LineRead, LineToRead, ModelInfo, Size
 
-class UnsupportedLanguage(StageError):  # noqa: N818 - named for what is missing
-    """No recogniser here reads this script. Never to be mistaken for text that reads badly."""
+Picture = NDArray[np.uint8]
 
 
 class Ocr(Protocol):
-    """Reads known lines of a picture."""
-
     @property
     def info(self) -> ModelInfo: ...
 
-    def read(self, image: Pixels, lines: Sequence[LineToRead]) -> tuple[LineRead, ...]:
-        """The text of each line of a uint8 RGB picture (height, width, 3), in the order of `lines`.
-
-        Text that cannot be read is an empty or unsure reading. An engine that fails raises, and a script
-        nobody here can read raises UnsupportedLanguage.
-        """
+    def read(self, image: Picture, lines: Sequence[LineToRead]) -> tuple[LineRead, ...]:
+        """One reading for each line of an RGB picture; empty text where nothing can be read. Raises if it is broken."""
         ...
+
+
+def line_pixels(line: LineToRead, image: Picture) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of a line in px, whole and inside the picture."""
+    height_px, width_px = image.shape[:2]
+    left, top, right, bottom = line.box.corners_px(Size(width_px=width_px, height_px=height_px))
+    return int(left), int(top), min(width_px, round(right) + 1), min(height_px, round(bottom) + 1)

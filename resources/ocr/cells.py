@@ -64,9 +64,7 @@ def _runs(ink: Map, pitch: float) -> list[tuple[int, int]]:
     starts, ends = [columns[0], *columns[breaks + 1]], [*columns[breaks], columns[-1]]
     amount = (1 - ink).sum(axis=0)
     return [
-        part
-        for start, end in zip(starts, ends, strict=True)
-        for part in _cut(int(start), int(end) + 1, amount, pitch)
+        part for start, end in zip(starts, ends, strict=True) for part in _cut(int(start), int(end) + 1, amount, pitch)
     ]
 
 

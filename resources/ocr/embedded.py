@@ -1,4 +1,4 @@
-"""The recogniser that needs no download: PP-OCR for Latin lines, and Tesseract and shapes for Hangul."""
+"""The recogniser that needs no download: PP-OCR for Latin lines, Tesseract and the shapes of syllables for Hangul."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from resources.images import Pixels
-from resources.ocr import hangul, latin, mixed, syllables
-from resources.ocr.ink import box_px
+import numpy as np
+from numpy.typing import NDArray
+
+from resources.ocr import hangul, latin, line_pixels, mixed, syllables
 from variant_assets.stages.values import LineRead, LineToRead, ModelInfo
+
+Picture = NDArray[np.uint8]
 
 
 class EmbeddedOcr:
-    """Reads known lines with networks and fonts that are installed; each is loaded once per process.
+    """Reads known lines with networks and fonts that are installed, in any number of threads.
 
-    `tessdata` are the folders to look for kor.traineddata in; `fonts` are the faces to compare syllables
-    with, the likeliest first, those not installed left out. Safe to use from several threads.
+    `fonts` are the faces to compare syllables with, the likeliest first; those not installed are left out. Networks
+    and fonts are loaded once per process, whatever the number of recognisers.
     """
 
-    def __init__(
-        self, tessdata: Sequence[Path] = hangul.TESSDATA, fonts: Sequence[Path] = syllables.FONTS
-    ) -> None:
-        self._tessdata = tuple(tessdata)
+    def __init__(self, tessdata_folders: Sequence[Path], fonts: Sequence[Path] = syllables.FONTS) -> None:
+        self._tessdata_folders = tuple(tessdata_folders)
         self._fonts = tuple(font for font in fonts if font.is_file())
 
     @property
@@ -31,19 +32,15 @@ class EmbeddedOcr:
             provider="embedded",
             model=f"{latin.MODEL} + tesseract {hangul.LANGUAGE} + shapes",
             revision=f"rapidocr {version('rapidocr')}, tesserocr {version('tesserocr')}",
-            parameters={"fonts": ", ".join(font.stem for font in self._fonts)},
+            parameters={"fonts": ",".join(font.stem for font in self._fonts)},
         )
 
-    def read(self, image: Pixels, lines: Sequence[LineToRead]) -> tuple[LineRead, ...]:
-        """The text of each line of a uint8 RGB picture (height, width, 3), in the order of `lines`.
-
-        Raises UnsupportedLanguage if a line has Hangul and no kor.traineddata is installed.
-        """
+    def read(self, image: Picture, lines: Sequence[LineToRead]) -> tuple[LineRead, ...]:
         return tuple(self._read_line(image, line) for line in lines)
 
-    def _read_line(self, image: Pixels, line: LineToRead) -> LineRead:
-        corners = box_px(image, line.box)
+    def _read_line(self, image: Picture, line: LineToRead) -> LineRead:
+        corners_px = line_pixels(line, image)
         if line.script == "hangul":
-            tessdata = hangul.find_tessdata(self._tessdata)
-            return mixed.read_line(image, corners, line.fill, tessdata, self._fonts)
-        return latin.read_line(image, corners, line.fill)
+            tessdata = hangul.find_tessdata(self._tessdata_folders)
+            return mixed.read_line(image, corners_px, line.fill, tessdata, self._fonts)
+        return latin.read_line(image, corners_px, line.fill)

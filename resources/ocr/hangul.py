@@ -10,16 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from resources.ocr import UnsupportedLanguage
 from resources.ocr.ink import Map
+from variant_assets.stages.values import StageError
 
 LANGUAGE = "kor"
-TESSDATA = (
-    Path("/usr/share/tesseract-ocr/5/tessdata"),
-    Path("/usr/share/tesseract-ocr/4.00/tessdata"),
-    Path("/usr/share/tessdata"),
-    Path("/usr/local/share/tessdata"),
-)
 LINE_HEIGHT_PX = 48  # of the ink, as the network sees it
 MOST_WIDTH_PX = 4000
 WHITE_PX = 10
@@ -39,14 +33,15 @@ class Piece(NamedTuple):
     spaced: bool
 
 
-def find_tessdata(folders: Sequence[Path] = TESSDATA) -> Path:
-    """The first of the folders that holds the Korean data; raises UnsupportedLanguage if none does."""
+def find_tessdata(folders: Sequence[Path]) -> Path:
+    """The first of the folders that holds the Korean data; StageError if none does."""
     for folder in folders:
         if (folder / f"{LANGUAGE}.traineddata").is_file():
             return folder
-    raise UnsupportedLanguage(
-        f"no {LANGUAGE}.traineddata in {', '.join(map(str, folders))}, so Hangul cannot be read: "
-        "install the Debian package tesseract-ocr-kor (apt-get install tesseract-ocr-kor)"
+    raise StageError(
+        f"unsupported language: the copy is Korean and there is no {LANGUAGE}.traineddata in"
+        f" {', '.join(map(str, folders)) or 'any folder'}; install the Debian package tesseract-ocr-kor or set"
+        " TESSDATA_FOLDERS"
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.images import Pixels
-from variant_assets.stages.values import Rect, Rgb, Size
+from resources.images import Picture
+from variant_assets.stages.values import Rgb
 
 Map = NDArray[np.float32]
+Corners = tuple[int, int, int, int]  # left, top, right, bottom
 
 # All tuned on lines of Nanum Square and Nanum Gothic, 24 to 96 px, on panels, photographs and with strokes.
 MARGIN_PX = 4
@@ -20,15 +23,30 @@ INK_BELOW = 0.5
 SURE_INK_PX = 24.0  # distance in RGB under which a pixel has the text colour itself
 
 
-def box_px(image: Pixels, box: Rect) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) of the box, grown to whole pixels and at least one of them."""
-    height, width = image.shape[:2]
-    left, top, right, bottom = box.corners_px(Size(width_px=width, height_px=height))
-    x0, y0 = min(int(left), width - 1), min(int(top), height - 1)
-    return x0, y0, max(x0 + 1, int(np.ceil(right - 1e-6))), max(y0 + 1, int(np.ceil(bottom - 1e-6)))
+class Found(NamedTuple):
+    """Where the ink of a line is in the picture, and its map with MARGIN_PX around it: 0 ink, 1 none."""
+
+    corners_px: Corners
+    map: Map
+
+    @property
+    def height_px(self) -> int:
+        return self.corners_px[3] - self.corners_px[1]
 
 
-def crop(image: Pixels, corners_px: tuple[int, int, int, int], padding_px: int) -> Pixels:
+def find_ink(image: Picture, corners_px: Corners, fill: Rgb) -> Found | None:
+    """The ink of this colour within the corners; None if there is none."""
+    ink = ink_map(image, corners_px, fill)
+    rows, columns = (np.flatnonzero((ink < INK_BELOW).any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return None
+    (top, bottom), (left, right) = ((int(line[0]), int(line[-1]) + 1) for line in (rows, columns))
+    x, y = corners_px[0] - MARGIN_PX, corners_px[1] - MARGIN_PX
+    tight = np.pad(ink[top:bottom, left:right], MARGIN_PX, constant_values=1)
+    return Found((x + left, y + top, x + right, y + bottom), tight)
+
+
+def crop(image: Picture, corners_px: Corners, padding_px: int) -> Picture:
     """That part of the picture with a margin; beyond the picture's edge its last pixels are repeated."""
     left, top, right, bottom = corners_px
     rows = np.clip(np.arange(top - padding_px, bottom + padding_px), 0, image.shape[0] - 1)
@@ -36,9 +54,7 @@ def crop(image: Pixels, corners_px: tuple[int, int, int, int], padding_px: int) 
     return image[rows[:, None], columns[None, :]]
 
 
-def ink_map(
-    image: Pixels, corners_px: tuple[int, int, int, int], fill: Rgb, margin_px: int = MARGIN_PX
-) -> Map:
+def ink_map(image: Picture, corners_px: Corners, fill: Rgb, margin_px: int = MARGIN_PX) -> Map:
     """Float32 map of the line with a margin around it: 0 where there is ink of colour `fill`, 1 elsewhere.
 
     The distance from `fill` is measured against the farthest colour close by, so a pale background and a dark

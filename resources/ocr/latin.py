@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.images import Pixels
-from resources.ocr.ink import INK_BELOW, Map, crop, ink_map
+from resources.images import Picture
+from resources.ocr.ink import INK_BELOW, Corners, Map, crop, find_ink
 from variant_assets.stages.values import LineRead, Rgb
 
 MODEL = "PP-OCRv6_rec_small"
@@ -67,22 +67,21 @@ def _load() -> Network:
 def _weights() -> Path:
     package = find_spec("rapidocr")
     if package is None or not package.submodule_search_locations:
-        raise ModuleNotFoundError(
-            "rapidocr, which carries the weights that read Latin text, is not installed"
-        )
+        raise ModuleNotFoundError("rapidocr, which carries the weights that read Latin text, is not installed")
     return Path(package.submodule_search_locations[0]) / "models" / f"{MODEL}.onnx"
 
 
-def read_line(image: Pixels, corners_px: tuple[int, int, int, int], fill: Rgb) -> LineRead:
-    """The line whose ink lies in these corners; if a sign is unsure, the surest of four views of the line."""
-    height = corners_px[3] - corners_px[1]
-    ink = ink_map(image, corners_px, fill, round(height * PADDING))
-    signs = recognize(crop(image, corners_px, round(height * PADDING)))
+def read_line(image: Picture, corners_px: Corners, fill: Rgb) -> LineRead:
+    """The line within these corners; if a sign is unsure, the surest of several views of the line."""
+    found = find_ink(image, corners_px, fill)
+    if found is None:
+        return LineRead(text="", confidence=0.0)
+    signs = recognize(crop(image, found.corners_px, round(found.height_px * PADDING)))
     if least_confidence(signs) < SURE:
-        views = [crop(image, corners_px, round(height * padding)) for padding in OTHER_PADDINGS]
-        views.append(np.repeat((ink * 255).astype(np.uint8)[:, :, None], 3, axis=2))
+        views = [crop(image, found.corners_px, round(found.height_px * padding)) for padding in OTHER_PADDINGS]
+        views.append(np.repeat((found.map * 255).astype(np.uint8)[:, :, None], 3, axis=2))
         signs = max([signs, *map(recognize, views)], key=least_confidence)
-    return joined(signs, ink)
+    return joined(signs, found.map)
 
 
 def least_confidence(signs: Sequence[Sign]) -> float:
@@ -90,7 +89,7 @@ def least_confidence(signs: Sequence[Sign]) -> float:
     return min((sign.confidence for sign in signs if sign.text != " "), default=0.0)
 
 
-def recognize(line: Pixels) -> tuple[Sign, ...]:
+def recognize(line: Picture) -> tuple[Sign, ...]:
     """The signs of one line, given as uint8 RGB (height, width, 3) with a margin of about `PADDING`."""
     network = load()
     tensor, width = _tensor(line)
@@ -125,7 +124,7 @@ def _has_bar(ink: Map, x: float) -> bool:
     return bool((rows.mean(axis=1) >= BAR).any())
 
 
-def _tensor(line: Pixels) -> tuple[NDArray[np.float32], int]:
+def _tensor(line: Picture) -> tuple[NDArray[np.float32], int]:
     """The network's input (1, 3, 48, width), BGR in -1…1, and how many columns of it hold the line."""
     import cv2
 

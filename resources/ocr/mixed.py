@@ -12,38 +12,34 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from resources.images import Pixels
+from resources.images import Picture
 from resources.ocr import hangul, latin
 from resources.ocr.align import align
 from resources.ocr.cells import Cell, read_cells
 from resources.ocr.hangul import Piece
-from resources.ocr.ink import INK_BELOW, MARGIN_PX, Map, crop, ink_map
+from resources.ocr.ink import MARGIN_PX, Corners, Found, crop, find_ink
 from resources.ocr.syllables import likeness
 from variant_assets.stages.values import LineRead, Rgb
 
 SURE_HANGUL = 0.8  # below it, it may be a letter or digit taken for a syllable
 # Measured where the two disagree: a syllable of which Tesseract, which knows words, is so sure is wrong only
 # if another is almost the very shape and so much more like it.
-SURE_WORD = 0.5
+SURE_WORD, CERTAIN_WORD = 0.5, 0.93
 SAME_SHAPE, OUTDOES = 0.9, 0.05
 LIKELY_SHAPE = 0.75
 CLOSE, SPACE, FAR = 0.15, 0.27, 0.4  # of the line's height: never, likely and always a space
 HANGUL = re.compile("[가-힣]")
+STROKES = ("I", "l", "|")  # what a vowel cut off from its syllable looks like
 PUNCTUATION = re.compile("[.,!?~·…]+")
 LATIN = re.compile(r"[A-Za-z0-9₩%&@#+\-*/=.,:;!?'\"()~ ]+")
 
 
 class Line(NamedTuple):
-    """A line to read: the picture, where its ink lies in it, its ink map, and the fonts to compare with."""
+    """A line to read: the picture, where its ink is, and the fonts to compare with."""
 
-    image: Pixels
-    corners_px: tuple[int, int, int, int]
-    ink: Map
+    image: Picture
+    found: Found
     fonts: Sequence[Path]
-
-    @property
-    def height_px(self) -> int:
-        return self.corners_px[3] - self.corners_px[1]
 
 
 class Sign(NamedTuple):
@@ -59,19 +55,17 @@ class Sign(NamedTuple):
         return bool(HANGUL.fullmatch(self.text))
 
 
-def read_line(
-    image: Pixels, corners_px: tuple[int, int, int, int], fill: Rgb, tessdata: Path, fonts: Sequence[Path]
-) -> LineRead:
-    """The line whose ink lies in these corners and has this colour; words are joined by one space."""
-    line = Line(image, corners_px, ink_map(image, corners_px, fill), fonts)
-    if not (line.ink < INK_BELOW).any():
+def read_line(image: Picture, corners_px: Corners, fill: Rgb, tessdata: Path, fonts: Sequence[Path]) -> LineRead:
+    """The line of this colour within these corners; words are joined by one space."""
+    found = find_ink(image, corners_px, fill)
+    if found is None:
         return LineRead(text="", confidence=0.0)
-    written = list(_signs(hangul.recognize(line.ink, line.height_px, tessdata)))
-    cells, familiar = read_cells(line.ink, line.height_px, line.fonts)
-    line = line._replace(fonts=familiar)
+    written = list(_signs(hangul.recognize(found.map, found.height_px, tessdata)))
+    cells, familiar = read_cells(found.map, found.height_px, fonts)
+    line = Line(image, found, familiar)
     merged = [_merge(line, sign, cell) for sign, cell in align(written, cells)]
     read = list(_read_parts(line, merged, lambda sign: sign.is_hangul and sign.confidence >= SURE_HANGUL))
-    return LineRead(text=_joined(read, line.height_px), confidence=mean_confidence(read))
+    return LineRead(text=_joined(read, found.height_px), confidence=mean_confidence(read))
 
 
 def mean_confidence(signs: Sequence[Sign]) -> float:
@@ -113,7 +107,9 @@ def _outdoes(line: Line, sign: Sign, cell: Cell) -> bool:
     """Whether the shape's syllable is to be believed against Tesseract's sign."""
     if not sign.is_hangul or sign.confidence < SURE_WORD:
         return cell.likeness >= max(LIKELY_SHAPE, sign.confidence)
-    own = likeness(line.ink[:, cell.left : cell.right], sign.text, line.fonts)
+    if sign.confidence >= CERTAIN_WORD:
+        return False
+    own = likeness(line.found.map[:, cell.left : cell.right], sign.text, line.fonts)
     return cell.likeness >= SAME_SHAPE and cell.likeness > own + OUTDOES
 
 
@@ -132,6 +128,8 @@ def _read_part(line: Line, part: list[Sign]) -> Iterable[Sign]:
         return written
     left, right = min(start for start, _ in columns), max(end for _, end in columns)
     read = _latin(line, left, right)
+    if read is not None and not written and read.text in STROKES:
+        return []
     has_hangul = any(sign.is_hangul for sign in part)
     if read is not None and not (has_hangul and len(read.text.replace(" ", "")) < len(columns)):
         return [Sign(read.text, read.confidence, any(sign.spaced for sign in part) or None, (left, right))]
@@ -146,10 +144,10 @@ def _is_punctuation(part: Sequence[Sign]) -> bool:
 
 def _latin(line: Line, left: int, right: int) -> LineRead | None:
     """PP-OCR's reading of these columns of the ink map, if it is sure of it."""
-    x, top, _, bottom = line.corners_px
+    x, top, _, bottom = line.found.corners_px
     corners = (x - MARGIN_PX + left, top, x - MARGIN_PX + right, bottom)
-    signs = latin.recognize(crop(line.image, corners, round(line.height_px * latin.PADDING)))
-    read = latin.joined(signs, line.ink[:, left:right])
+    signs = latin.recognize(crop(line.image, corners, round(line.found.height_px * latin.PADDING)))
+    read = latin.joined(signs, line.found.map[:, left:right])
     if not LATIN.fullmatch(read.text) or latin.least_confidence(signs) < latin.SURE:
         return None
     return read

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resources.ocr import UnsupportedLanguage, hangul
+from resources.ocr import hangul
 from resources.ocr.embedded import EmbeddedOcr
+from resources.settings import parse_setting
 from tests.drawing import drawn_line
-from variant_assets.stages.values import LineToRead, Rect, StageError
+from variant_assets.stages.values import LineToRead, Rect, Script, StageError
 
+TESSDATA = parse_setting("TESSDATA_FOLDERS", {})
 KOREAN = [
     "오늘만 50% 할인",
     "신선한 커피 한 잔의 여유",
@@ -38,7 +40,7 @@ ENGLISH = [
 
 @pytest.fixture(scope="module")
 def ocr() -> EmbeddedOcr:
-    return EmbeddedOcr()
+    return EmbeddedOcr(TESSDATA)
 
 
 @pytest.mark.parametrize("size_px", [28, 48, 80])
@@ -58,14 +60,12 @@ def test_syllables_that_tesseract_does_not_know_are_read_by_their_shape(ocr: Emb
 
 def test_a_rare_syllable_needs_the_shapes() -> None:
     image, line = drawn_line("넉넉한 양")
-    assert EmbeddedOcr(fonts=()).read(image, [line])[0].text != "넉넉한 양"
+    assert EmbeddedOcr(TESSDATA, fonts=()).read(image, [line])[0].text != "넉넉한 양"
 
 
 @pytest.mark.parametrize("font", ["NanumGothicBold.ttf", "NanumMyeongjoBold.ttf", "NanumGothic.ttf"])
 def test_other_fonts_and_dark_text_are_read_too(ocr: EmbeddedOcr, font: str) -> None:
-    image, line = drawn_line(
-        "신선한 커피 한 잔의 여유", font=font, fill=(20, 20, 20), background=(240, 220, 160)
-    )
+    image, line = drawn_line("신선한 커피 한 잔의 여유", font=font, fill=(20, 20, 20), background=(240, 220, 160))
     assert ocr.read(image, [line])[0].text == "신선한 커피 한 잔의 여유"
 
 
@@ -108,7 +108,7 @@ def test_several_lines_come_back_in_their_order(ocr: EmbeddedOcr) -> None:
 
 
 @pytest.mark.parametrize("script", ["hangul", "latin"])
-def test_nothing_to_read_is_an_empty_reading_and_no_failure(ocr: EmbeddedOcr, script: str) -> None:
+def test_nothing_to_read_is_an_empty_reading_and_no_failure(ocr: EmbeddedOcr, script: Script) -> None:
     image, line = drawn_line("행복", script=script)
     (read,) = ocr.read(np.full_like(image, 90), [line])
     assert read.text == ""
@@ -116,7 +116,7 @@ def test_nothing_to_read_is_an_empty_reading_and_no_failure(ocr: EmbeddedOcr, sc
 
 
 @pytest.mark.parametrize("script", ["hangul", "latin"])
-def test_noise_reads_as_nothing_sure(ocr: EmbeddedOcr, script: str) -> None:
+def test_noise_reads_as_nothing_sure(ocr: EmbeddedOcr, script: Script) -> None:
     image, line = drawn_line("행복한 하루", script=script)
     noise = np.random.default_rng(3).integers(0, 256, image.shape, dtype=np.uint8)
     (read,) = ocr.read(noise, [line])
@@ -137,21 +137,21 @@ def test_boxes_at_the_edge_and_of_one_pixel_are_no_failure(ocr: EmbeddedOcr) -> 
 
 def test_hangul_without_its_data_is_an_unsupported_language(tmp_path: Path) -> None:
     image, line = drawn_line("행복")
-    with pytest.raises(UnsupportedLanguage, match="tesseract-ocr-kor") as refused:
-        EmbeddedOcr(tessdata=[tmp_path]).read(image, [line])
+    with pytest.raises(StageError, match=r"unsupported language.*tesseract-ocr-kor") as refused:
+        EmbeddedOcr([tmp_path]).read(image, [line])
     assert str(tmp_path) in str(refused.value)
 
 
 def test_latin_lines_need_no_korean_data(tmp_path: Path) -> None:
     image, line = drawn_line("Menu", script="latin")
-    assert EmbeddedOcr(tessdata=[tmp_path]).read(image, [line])[0].text == "Menu"
+    assert EmbeddedOcr([tmp_path]).read(image, [line])[0].text == "Menu"
 
 
 def test_an_engine_that_fails_is_a_failure_and_no_low_score(tmp_path: Path) -> None:
     (tmp_path / "kor.traineddata").write_bytes(b"damaged")
     image, line = drawn_line("행복")
     with pytest.raises(RuntimeError) as failed:
-        EmbeddedOcr(tessdata=[tmp_path]).read(image, [line])
+        EmbeddedOcr([tmp_path]).read(image, [line])
     assert not isinstance(failed.value, StageError)
 
 
@@ -165,7 +165,7 @@ def test_threads_read_the_same_as_one_after_another(ocr: EmbeddedOcr) -> None:
 
 def test_the_first_folder_with_the_data_is_taken(tmp_path: Path) -> None:
     (tmp_path / "kor.traineddata").touch()
-    assert hangul.find_tessdata([tmp_path / "none", tmp_path, *hangul.TESSDATA]) == tmp_path
+    assert hangul.find_tessdata([tmp_path / "none", tmp_path, *TESSDATA]) == tmp_path
 
 
 def test_the_recogniser_names_its_models(ocr: EmbeddedOcr) -> None:

@@ -6,18 +6,16 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resources.ocr import line_pixels
 from resources.ocr.align import align
 from resources.ocr.cells import Cell, read_cells
-from resources.ocr.ink import MARGIN_PX, box_px, crop, ink_map
+from resources.ocr.ink import MARGIN_PX, crop, find_ink, ink_map
 from resources.ocr.mixed import Sign
 from resources.ocr.syllables import best_matches, everyday_syllables, likeness
 from tests.drawing import NANUM, drawn_line
-from variant_assets.stages.values import Rect
 
 FONT = NANUM / "NanumSquareB.ttf"
-signs = st.lists(
-    st.builds(Sign, st.sampled_from("가나다1,"), st.just(0.9), st.just(False), st.none()), max_size=8
-)
+signs = st.lists(st.builds(Sign, st.sampled_from("가나다1,"), st.just(0.9), st.just(False), st.none()), max_size=8)
 cells = st.lists(
     st.builds(Cell, st.just(0), st.just(9), st.sampled_from(["가", "나", "다", ""]), st.just(0.9)), max_size=8
 )
@@ -56,7 +54,7 @@ def test_the_everyday_syllables_are_those_of_the_standard() -> None:
 def test_a_rendered_syllable_is_most_like_itself() -> None:
     for syllable in "넉쫄짬뽕숯은온":
         image, line = drawn_line(syllable, size_px=60)
-        ink = ink_map(image, box_px(image, line.box), line.fill)
+        ink = ink_map(image, line_pixels(line, image), line.fill)
         (match,) = best_matches([ink], FONT)
         assert match.syllable == syllable
         assert match.likeness > 0.9
@@ -66,7 +64,7 @@ def test_a_rendered_syllable_is_most_like_itself() -> None:
 
 def test_a_line_is_cut_into_its_syllables_and_signs() -> None:
     image, line = drawn_line("짬뽕 12,900원")
-    corners = box_px(image, line.box)
+    corners = line_pixels(line, image)
     ink = ink_map(image, corners, line.fill)
     found = read_cells(ink, corners[3] - corners[1], [FONT]).cells
     assert [cell.syllable for cell in found] == ["짬", "뽕", *[""] * 6, "원"]
@@ -81,7 +79,7 @@ def test_the_ink_map_shows_the_text_and_not_the_picture_s_spots_of_its_colour() 
     image, line = drawn_line("행복", size_px=60)
     spotted = image.copy()
     spotted[:8] = line.fill
-    left, top, right, bottom = box_px(image, line.box)
+    left, top, right, bottom = line_pixels(line, image)
     clean = ink_map(image, (left, top, right, bottom), line.fill)
     assert clean.shape == (bottom - top + 2 * MARGIN_PX, right - left + 2 * MARGIN_PX)
     larger = ink_map(spotted, (left, 0, right, bottom), line.fill)
@@ -99,10 +97,14 @@ def test_an_outlined_text_on_its_own_colour_is_still_seen() -> None:
     assert ink[0, 0] == 1
 
 
-def test_a_box_is_grown_to_whole_pixels_inside_the_picture() -> None:
-    image = np.zeros((100, 200, 3), np.uint8)
-    assert box_px(image, Rect(x=0.1, y=0.1, width=0.5, height=0.5)) == (20, 10, 120, 60)
-    assert box_px(image, Rect(x=1, y=1, width=0, height=0)) == (199, 99, 200, 100)
+def test_the_ink_is_found_tightly_within_a_roomy_box() -> None:
+    image, line = drawn_line("행복", size_px=60)
+    left, top, right, bottom = line_pixels(line, image)
+    found = find_ink(image, (left - 9, top - 9, right + 9, bottom + 9), line.fill)
+    assert found is not None
+    assert max(abs(a - b) for a, b in zip(found.corners_px, (left, top, right, bottom), strict=True)) <= 2
+    assert found.map.shape[0] == found.height_px + 2 * MARGIN_PX
+    assert find_ink(np.full_like(image, 90), (left, top, right, bottom), line.fill) is None
 
 
 def test_a_crop_beyond_the_edge_repeats_the_last_pixels() -> None:

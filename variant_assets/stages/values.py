@@ -110,9 +110,12 @@ class Analysis(Value):
 
 
 class DetectedObject(Value):
+    """Something text should not cover; `weight` says how much it matters beside others."""
+
     label: str
     score: Fraction
     box: Rect
+    weight: float = Field(default=1.0, gt=0)
 
 
 class Detections(Value):
@@ -177,20 +180,28 @@ class GlyphRun(Value):
 
 
 class TextLine(Value):
-    """One drawn line; `ink` bounds the pixels its glyphs touch, stroke included."""
+    """One drawn line; `ink` bounds the pixels its glyphs touch, stroke included.
+
+    `font_size_px` is None where the line has the layout's size; a secondary line is smaller.
+    """
 
     text: str
     runs: tuple[GlyphRun, ...]
     ink: Rect
+    font_size_px: int | None = None
 
 
 class Panel(Value):
-    """A plate under the text: `rect` filled with `color` at `opacity`, corners rounded by `radius_px`."""
+    """A plate under the text: `rect` filled with `color` at `opacity`, corners rounded by `radius_px`.
+
+    Outside `rect` the opacity falls to zero over `feather_px`: 0 is a plate with an edge, more a soft scrim.
+    """
 
     rect: Rect
     color: Rgb
     opacity: Fraction
     radius_px: float = 0.0
+    feather_px: float = 0.0
 
 
 class Layout(Value):

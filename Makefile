@@ -1,0 +1,47 @@
+.DEFAULT_GOAL := help
+PYTHON_RUN := .venv/bin/python
+WAIT ?= 1
+N ?= 3
+
+.PHONY: help setup models demo up down test test-core lint bench migrate parallel doctor
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+setup:  ## install what is missing into .venv (and Debian packages, where it may)
+	@scripts/setup
+
+demo: setup  ## one job with three real images from start to end; WAIT=0 stops everything afterwards
+	@WAIT=$(WAIT) $(PYTHON_RUN) -m service.demo
+
+up: setup  ## start the service on DATABASE_URL, or on an embedded database, and leave it running
+	@$(PYTHON_RUN) -m service up
+
+down: setup  ## stop the service
+	@$(PYTHON_RUN) -m service down
+
+parallel: setup  ## N=2: from now on two variants at a time
+	@$(PYTHON_RUN) -m service parallel $(N)
+
+migrate: setup  ## bring the database of DATABASE_URL to the current schema
+	@$(PYTHON_RUN) -m resources.migrations
+
+models: ## install what LLaVA, YOLO and model servers need (some GB)
+	@scripts/setup models
+
+test: models  ## all tests
+	@$(PYTHON_RUN) -m pytest -q
+
+test-core: setup  ## all tests but those of the models
+	@$(PYTHON_RUN) -m pytest -q --ignore tests/models
+
+lint: setup  ## lint, format and types
+	@$(PYTHON_RUN) -m ruff check .
+	@$(PYTHON_RUN) -m ruff format --check .
+	@$(PYTHON_RUN) -m mypy .
+
+doctor: setup  ## whether the chosen models can run, and if not the way out
+	@$(PYTHON_RUN) -m service.doctor
+
+bench: setup  ## the figures of the README
+	@$(PYTHON_RUN) -m benchmarks.main_job --json .service/bench-main-job.json

@@ -1,0 +1,163 @@
+"""What the main job costs: from hand-over to done, per stage, in memory, and at import."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
+from benchmarks.report import Goal, publish, report
+from resources.detector.saliency import SaliencyDetector
+from resources.ocr.embedded import EmbeddedOcr
+from resources.settings import PROJECT, Settings, parse_setting
+from resources.vlm.measured import MeasuredVision
+from service.demo import KOREAN, Demo, generated_images
+from service.running import environment, start, stop
+from service.state import State
+from variant_assets.stages.fonts import Fonts
+from variant_assets.stages.geometry import size_of
+from variant_assets.stages.iou_eval import overlap
+from variant_assets.stages.ocr_eval import lines_to_read, score
+from variant_assets.stages.overlay import render
+from variant_assets.stages.planner import plan
+from variant_assets.stages.readability_eval import measure
+from variant_assets.stages.yolo_detect import forbid
+
+_ROUNDS = 5
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = report(arguments, __doc__ or "")
+    imports_s = import_seconds("variant_assets.definitions"), import_seconds("dagster")
+    cold, warm = stage_times_ms()
+    job_s, worker_mb = demo_job()
+    figures: dict[str, Any] = {
+        "hand-over to job done, three variants, s": round(job_s, 1),
+        "peak memory of a run worker, MB": round(worker_mb),
+        "import of the definitions, s": round(imports_s[0], 2),
+        "import of dagster alone, s": round(imports_s[1], 2),
+        **{
+            f"{stage} at 1080×1080, first / median of {_ROUNDS} ms": f"{cold[stage]:.0f} / {warm[stage]:.0f}"
+            for stage in warm
+        },
+        "all eight stages, first / median ms": f"{sum(cold.values()):.0f} / {sum(warm.values()):.0f}",
+    }
+    goals = [
+        Goal.at_most("hand-over to job done", job_s, 40, "s"),
+        Goal.at_most("all eight stages, warm", sum(warm.values()) / 1000, 3, "s"),
+        Goal.at_most("all eight stages, first in a process", sum(cold.values()) / 1000, 3, "s"),
+        Goal.at_most("peak memory of a run worker", worker_mb, 600, "MB"),
+        Goal.at_most("import of the definitions", imports_s[0], 2.5, "s"),
+    ]
+    publish(figures, goals, given.json)
+    return 0
+
+
+def import_seconds(module: str) -> float:
+    """Median of three fresh interpreters, less what starting one costs."""
+
+    def seconds(code: str) -> float:
+        begun_s = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True)
+        return time.perf_counter() - begun_s
+
+    return statistics.median(seconds(f"import {module}") - seconds("pass") for _ in range(3))
+
+
+def stage_times_ms() -> tuple[dict[str, float], dict[str, float]]:
+    """Of each stage's own work on one picture: the first time in this process, and the median afterwards."""
+    image = list(generated_images())[-1]
+    fonts = Fonts(parse_setting("FONT_FOLDERS", {}))
+    vision, detector, ocr = MeasuredVision(), SaliencyDetector(), EmbeddedOcr(parse_setting("TESSDATA_FOLDERS", {}))
+    rounds: list[dict[str, float]] = []
+    for _ in range(_ROUNDS + 1):
+        times: dict[str, float] = {}
+        with _timed(times, "vlm_analyze"):
+            analysis = vision.analyze(image, KOREAN)
+        with _timed(times, "yolo_detect"):
+            detections, mask = forbid(detector.detect(image).objects, size_of(image), detector.info)
+        with _timed(times, "planner"):
+            planned = plan(image, detections, mask, analysis, KOREAN)
+        with _timed(times, "overlay"):
+            layout, ad = render(image, planned, KOREAN, fonts, analysis)
+        with _timed(times, "vlm_judge"):
+            vision.judge(ad, KOREAN, KOREAN)
+        with _timed(times, "ocr_eval"):
+            score(layout, ocr.read(ad, lines_to_read(layout)), ocr.info)
+        with _timed(times, "readability_eval"):
+            measure(image, ad, layout, fonts)
+        with _timed(times, "iou_eval"):
+            overlap(layout, detections)
+        rounds.append(times)
+    return rounds[0], {stage: statistics.median(each[stage] for each in rounds[1:]) for stage in rounds[0]}
+
+
+@contextmanager
+def _timed(times: dict[str, float], stage: str) -> Iterator[None]:
+    begun_s = time.perf_counter()
+    yield
+    times[stage] = (time.perf_counter() - begun_s) * 1000
+
+
+def demo_job() -> tuple[float, float]:
+    """Seconds from hand-over to done on a service of its own, and the largest resident size of a run worker in MB."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        given = {
+            **{name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
+            "STATE_FOLDER": folder,
+            "ASSET_ROOT": f"{folder}/assets",
+        }
+        start(given)
+        try:
+            settings = Settings.from_environment(environment(given))
+            state = State.of(given)
+            demo = Demo(create_engine(settings.database_url, poolclass=NullPool), Path(f"{folder}/assets"), state)
+            with _largest_worker_mb(state) as largest:
+                demo.order()
+                demo.generate()
+                seconds = demo.watch()
+            return seconds, largest()
+        finally:
+            stop(given)
+
+
+@contextmanager
+def _largest_worker_mb(state: State) -> Iterator[Callable[[], float]]:
+    """Watches the children of the code server while the block runs."""
+    record = state.record()
+    if record is None:
+        raise RuntimeError("the service does not run")
+    [code_server] = [process.pid for process in record.processes if process.name == "code-server"]
+    done, peaks = threading.Event(), [0.0]
+
+    def watch() -> None:
+        while not done.wait(0.05):
+            for child in psutil.Process(code_server).children(recursive=True):
+                try:
+                    peaks.append(child.memory_info().rss / 1e6)
+                except psutil.NoSuchProcess:
+                    continue
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield lambda: max(peaks)
+    finally:
+        done.set()
+        watcher.join()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+"""What finds the objects that text must not cover: the interface."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from variant_assets.stages.values import DetectedObject, ModelInfo
+
+Picture = NDArray[np.uint8]
+
+
+class Found(NamedTuple):
+    """Objects, and where the model gives them one mask each: (height, width), non-zero on the object."""
+
+    objects: tuple[DetectedObject, ...]
+    masks: tuple[NDArray[np.uint8], ...] | None = None
+
+
+class Detector(Protocol):
+    @property
+    def info(self) -> ModelInfo: ...
+
+    def detect(self, image: Picture) -> Found:
+        """The objects of an RGB picture (height, width, 3), best first."""
+        ...

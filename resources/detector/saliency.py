@@ -1,0 +1,152 @@
+"""A detector that needs no weights."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resources.detector import Found
+from variant_assets.stages.values import DetectedObject, ModelInfo, Rect, Size
+
+Picture = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+
+class SaliencyDetector:
+    """Finds what differs from the picture's border in colour and stands out in its spectrum.
+
+    Colour: the Lab distance of each pixel to the nearest of a few colours of the border, or to a gradient through it.
+    Saliency: the spectral residual (Hou & Zhang, 2007) at three scales. Both are combined and cut at Otsu's threshold.
+    """
+
+    _LONG_SIDE_PX = 256
+    _BORDER_COLORS = 5
+    _RESIDUAL_SCALES_PX = (32, 64, 128)
+    # Below this Lab distance (just noticeable is 2.3) a picture has no object, only texture.
+    _LEAST_DISTANCE = 14.0
+    _LEAST_AREA, _MOST_AREA = 0.004, 0.95
+    _MOST_OBJECTS = 8
+
+    info = ModelInfo(provider="embedded", model="saliency", revision="1", parameters={"long_side_px": _LONG_SIDE_PX})
+
+    def detect(self, image: Picture) -> Found:
+        small = _shrunk(image, self._LONG_SIDE_PX)
+        height, width = small.shape[:2]
+        distance = _distance_to_border(small, self._BORDER_COLORS)
+        if float(np.percentile(distance, 99)) < self._LEAST_DISTANCE:
+            return Found(())
+        prominence = self._prominence(small, distance)
+        boxes = self._boxes(prominence, distance)
+        size = Size(width_px=width, height_px=height)
+        objects = (
+            DetectedObject(label="object", score=score, box=Rect.from_corners_px(*corners, size))
+            for score, corners in sorted(boxes, reverse=True)[: self._MOST_OBJECTS]
+        )
+        return Found(tuple(objects))
+
+    def _prominence(self, small: Picture, distance: Floats) -> Floats:
+        """0…1 for each pixel: how much it belongs to an object."""
+        import cv2
+
+        grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        residual = np.mean([_spectral_residual(grey, side) for side in self._RESIDUAL_SCALES_PX], axis=0)
+        color = np.clip(distance / max(float(np.percentile(distance, 98)), self._LEAST_DISTANCE), 0, 1)
+        combined = cv2.GaussianBlur((0.75 * color + 0.25 * residual).astype(np.float32), (0, 0), 2.5)
+        return np.asarray(combined, dtype=np.float32)
+
+    def _boxes(self, prominence: Floats, distance: Floats) -> list[tuple[float, tuple[int, int, int, int]]]:
+        import cv2
+
+        eight_bit = np.clip(prominence * 255, 0, 255).astype(np.uint8)
+        _, bits = cv2.threshold(eight_bit, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
+        bits = cv2.morphologyEx(cv2.morphologyEx(bits, cv2.MORPH_OPEN, disc), cv2.MORPH_CLOSE, disc)
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(bits, connectivity=8)
+        pixels = bits.size
+        found = []
+        for number in range(1, count):
+            left, top, width, height, area = (int(value) for value in stats[number])
+            on = labels == number
+            differs = float(np.median(distance[on])) >= self._LEAST_DISTANCE / 2
+            if differs and self._LEAST_AREA * pixels <= area and width * height <= self._MOST_AREA * pixels:
+                score = round(min(1.0, float(prominence[on].mean())), 4)
+                found.append((score, (left, top, left + width, top + height)))
+        return _merged(found)
+
+
+def _shrunk(image: Picture, long_side_px: int) -> Picture:
+    import cv2
+
+    scale = long_side_px / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    size = (max(8, round(image.shape[1] * scale)), max(8, round(image.shape[0] * scale)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _distance_to_border(small: Picture, colors: int) -> Floats:
+    """Lab distance of each pixel to what the border shows: its main colours, or the gradient that runs through it."""
+    import cv2
+
+    lab = np.asarray(cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), dtype=np.float32)
+    margin = max(2, min(small.shape[:2]) // 24)
+    sides = [lab[:margin], lab[-margin:], lab[:, :margin], lab[:, -margin:]]
+    border = np.concatenate([side.reshape(-1, 3) for side in sides])
+    cv2.setRNGSeed(1)
+    criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 12, 0.5)
+    _, labels, centers = cv2.kmeans(border, colors, np.zeros(0), criteria, 1, cv2.KMEANS_PP_CENTERS)
+    # A colour on one side alone is an object that reaches the edge, not background.
+    ends = np.cumsum([side.shape[0] * side.shape[1] for side in sides])[:-1]
+    shares = np.stack([np.bincount(part.ravel(), minlength=colors) / part.size for part in np.split(labels, ends)])
+    common = (shares >= 0.1).sum(axis=0) >= 2
+    background = centers[common] if common.any() else centers
+    to_colors = np.min([np.linalg.norm(lab - center, axis=2) for center in background], axis=0)
+    return np.asarray(np.minimum(to_colors, _distance_to_gradient(lab, margin)), dtype=np.float32)
+
+
+def _distance_to_gradient(lab: Floats, margin: int) -> Floats:
+    """Lab distance to a quadratic surface fitted to the border; a plain studio background is one."""
+    height, width = lab.shape[:2]
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=2)
+    on_border = np.ones((height, width), dtype=bool)
+    on_border[margin:-margin, margin:-margin] = False
+    weights, *_ = np.linalg.lstsq(terms[on_border], lab[on_border], rcond=None)
+    return np.asarray(np.linalg.norm(lab - terms @ weights, axis=2), dtype=np.float32)
+
+
+def _spectral_residual(grey: Floats, side_px: int) -> Floats:
+    """Saliency 0…1 of shape `grey`: what the log spectrum holds beyond its own local mean."""
+    import cv2
+
+    spectrum = np.fft.fft2(cv2.resize(grey, (side_px, side_px), interpolation=cv2.INTER_AREA))
+    logarithm = np.log(np.abs(spectrum) + 1e-6).astype(np.float32)
+    residual = logarithm - cv2.blur(logarithm, (3, 3))
+    saliency = np.abs(np.fft.ifft2(np.exp(residual + 1j * np.angle(spectrum)))) ** 2
+    smooth = cv2.GaussianBlur(saliency.astype(np.float32), (0, 0), side_px / 24)
+    scaled = smooth / max(float(np.percentile(smooth, 99)), 1e-12)
+    return np.asarray(cv2.resize(np.clip(scaled, 0, 1), grey.shape[::-1]), dtype=np.float32)
+
+
+Scored = tuple[float, tuple[int, int, int, int]]
+
+
+def _merged(boxes: list[Scored]) -> list[Scored]:
+    """Boxes of which a smaller one lies mostly in a larger one become one."""
+    kept: list[Scored] = []
+    for score, box in sorted(boxes, key=lambda scored: -_area(scored[1])):
+        for number, (other_score, other) in enumerate(kept):
+            if _area(_common(box, other)) >= 0.6 * _area(box):
+                kept[number] = (max(score, other_score), other)
+                break
+        else:
+            kept.append((score, box))
+    return kept
+
+
+def _area(box: tuple[int, int, int, int]) -> int:
+    return max(0, box[2] - box[0]) * max(0, box[3] - box[1])
+
+
+def _common(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    return (max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3]))

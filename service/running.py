@@ -1,0 +1,144 @@
+"""Starts and stops the whole service on the user's database, or on the embedded one."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
+
+from resources.migrations import migrate
+from resources.settings import PROJECT, Settings, parse_setting
+from service import postgres
+from service.doctor import problems
+from service.state import Record, State
+from service.ui import Ui, UiError
+
+_HEALTHY_WITHIN_S = 120.0
+
+
+class ServiceError(Exception):
+    """The service cannot run; the message says why and what to do. Nothing is left running."""
+
+
+def environment(given: Mapping[str, str]) -> dict[str, str]:
+    """The environment of all processes of the service. Starts the embedded database when none is given."""
+    state = State.of(given)
+    state.make()
+    database = {} if given.get("DATABASE_URL") else {"DATABASE_URL": postgres.start(state.postgres).url}
+    settings = Settings.from_environment({**given, **database})
+    settings.asset_root.mkdir(parents=True, exist_ok=True)
+    return {
+        **given,
+        "DATABASE_URL": settings.database_url,
+        "DAGSTER_DATABASE_URL": settings.dagster_database_url,
+        "DAGSTER_HOME": str(PROJECT),
+        "DAGSTER_LOCAL_DIR": str(state.dagster),
+        "ASSET_ROOT": str(settings.asset_root),
+    }
+
+
+def prepare_database(database_url: str) -> list[str]:
+    """Reaches the database, migrates it and makes room for Dagster's own tables."""
+    url = make_url(database_url)
+    engine = create_engine(url, poolclass=NullPool)
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("CREATE SCHEMA IF NOT EXISTS dagster"))
+    except OperationalError as error:
+        raise ServiceError(
+            f"cannot use database {url.database} at {url.host}:{url.port or 5432} as {url.username}:"
+            f" {str(error.orig).strip()}\nCheck that the server runs and that DATABASE_URL names its address, user and"
+            " password; without DATABASE_URL an embedded server is used."
+        ) from None
+    return migrate(database_url)
+
+
+def start(given: Mapping[str, str]) -> Record:
+    """Starts everything, waits until it works, and returns what runs. A service that runs already is left as it is."""
+    state = State.of(given)
+    running = state.record()
+    if running is not None and running.is_alive:
+        return running
+    web_port = free_port(parse_setting("WEBSERVER_PORT", given))
+    variables = environment(given)
+    # What is configured runs or is refused here: nothing falls back to something else.
+    if found := problems(Settings.from_environment(variables)):
+        stop(given)
+        raise ServiceError("\n".join(found))
+    prepare_database(variables["DATABASE_URL"])
+    for old in state.logs.glob("*.log"):
+        old.replace(old.with_suffix(".previous"))
+    state.forget()
+    database = "given" if given.get("DATABASE_URL") else "embedded"
+    with (state.logs / "supervisor.log").open("wb") as log:
+        # Returns at once: the supervisor goes on in a process and session of its own.
+        subprocess.run(
+            [sys.executable, "-m", "service.supervisor", str(free_port(0)), str(web_port), database],
+            cwd=PROJECT,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            check=True,
+        )
+    try:
+        return _healthy(state, Ui(f"http://127.0.0.1:{web_port}"))
+    except BaseException:
+        stop(given)
+        raise
+
+
+def stop(given: Mapping[str, str]) -> bool:
+    """Stops everything that was started, the embedded database too; False when nothing ran."""
+    state = State.of(given)
+    record = state.record()
+    ended = False
+    for process in record.processes if record is not None else ():
+        if process.is_alive():
+            process.end(patience_s=45.0 if process.name == "supervisor" else 15.0)
+            ended = True
+    state.forget()
+    return postgres.stop(state.postgres) or ended
+
+
+def free_port(wanted: int) -> int:
+    """The wanted port of 127.0.0.1, else the next free one; any free one for 0."""
+    for port in range(wanted, wanted + 50):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise ServiceError(f"ports {wanted} to {wanted + 49} of 127.0.0.1 are all taken; set WEBSERVER_PORT to a free one")
+
+
+def port_note(record: Record, given: Mapping[str, str]) -> str:
+    """Says so when the UI is not where it was asked for."""
+    wanted = parse_setting("WEBSERVER_PORT", given)
+    return "" if record.url.endswith(f":{wanted}") else f" (port {wanted} is taken)"
+
+
+def _healthy(state: State, ui: Ui) -> Record:
+    give_up_s = time.monotonic() + _HEALTHY_WITHIN_S
+    missing: str | None = "the supervisor"
+    while missing is not None:
+        record = state.record()
+        if time.monotonic() > give_up_s or (record is not None and not record.is_alive):
+            raise ServiceError(f"{missing} does not come up\n{state.log_tails()}")
+        time.sleep(0.3)
+        try:
+            missing = ui.what_is_missing()
+        except UiError as error:
+            raise ServiceError(f"{error}\n{state.log_tails()}") from error
+    record = state.record()
+    if record is None:
+        raise ServiceError(f"the service left no record in {state.folder}")
+    return record

@@ -1,0 +1,113 @@
+"""Where the service keeps what it needs to run: one folder, and in it the record of what runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from resources.settings import parse_setting
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process that is certainly ours: its id may be reused, its id and start time together are not."""
+
+    name: str
+    pid: int
+    created_s: float
+
+    @classmethod
+    def of(cls, name: str, pid: int) -> Process:
+        return cls(name, pid, psutil.Process(pid).create_time())
+
+    def is_alive(self) -> bool:
+        try:
+            found = psutil.Process(self.pid)
+            return bool(found.create_time() == self.created_s and found.status() != psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return False
+
+    def end(self, patience_s: float = 15.0) -> None:
+        """Asks the whole process group to end, then insists."""
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            if not self.is_alive():
+                return
+            os.killpg(self.pid, sign)
+            give_up_s = time.monotonic() + patience_s
+            while self.is_alive() and time.monotonic() < give_up_s:
+                time.sleep(0.05)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What runs, for whoever has to stop it."""
+
+    url: str
+    processes: tuple[Process, ...]
+
+    @property
+    def is_alive(self) -> bool:
+        return any(process.is_alive() for process in self.processes)
+
+
+@dataclass(frozen=True)
+class State:
+    """The folder of the setting STATE_FOLDER."""
+
+    folder: Path
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> State:
+        return cls(parse_setting("STATE_FOLDER", environment))
+
+    @property
+    def postgres(self) -> Path:
+        return self.folder / "postgres"
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+    @property
+    def dagster(self) -> Path:
+        return self.folder / "dagster"
+
+    @property
+    def workspace(self) -> Path:
+        return self.folder / "workspace.yaml"
+
+    def make(self) -> None:
+        for folder in (self.logs, self.dagster):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, record: Record) -> None:
+        unfinished = self._record.with_suffix(".new")
+        unfinished.write_text(json.dumps(asdict(record), indent=2))
+        unfinished.replace(self._record)
+
+    def record(self) -> Record | None:
+        if not self._record.exists():
+            return None
+        values = json.loads(self._record.read_text())
+        return Record(values["url"], tuple(Process(**process) for process in values["processes"]))
+
+    def forget(self) -> None:
+        self._record.unlink(missing_ok=True)
+
+    def log_tails(self, lines: int = 12) -> str:
+        """The end of every log that says something."""
+        tails = {
+            path: path.read_text(errors="replace").splitlines()[-lines:] for path in sorted(self.logs.glob("*.log"))
+        }
+        return "\n".join(f"{path} ends:\n  " + "\n  ".join(tail) for path, tail in tails.items() if tail)
+
+    @property
+    def _record(self) -> Path:
+        return self.folder / "service.json"

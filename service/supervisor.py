@@ -1,0 +1,117 @@
+"""Keeps the processes of the service alive: a code server, and a daemon and a webserver that share it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from resources.settings import PROJECT
+from service import postgres
+from service.state import Process, Record, State
+
+_LONGEST_PAUSE_S = 30.0
+
+
+def commands(code_port: int, web_port: int, workspace: Path) -> dict[str, list[str]]:
+    """The three processes by name."""
+    tools = Path(sys.executable).parent
+    return {
+        "code-server": [
+            *(str(tools / "dagster"), "api", "grpc", "--host", "127.0.0.1", "--port", str(code_port)),
+            *("--module-name", "variant_assets.definitions", "--working-directory", str(PROJECT)),
+            *("--location-name", "job_variants"),
+        ],
+        "daemon": [str(tools / "dagster-daemon"), "run", "-w", str(workspace)],
+        "webserver": [
+            *(str(tools / "dagster-webserver"), "-h", "127.0.0.1", "-p", str(web_port), "-w", str(workspace)),
+        ],
+    }
+
+
+class Supervisor:
+    """Starts the processes and starts again what ends, after a pause that grows while it keeps ending."""
+
+    def __init__(self, state: State, code_port: int, web_port: int, *, embedded_postgres: bool) -> None:
+        self._state = state
+        self._code_port = code_port
+        self._url = f"http://127.0.0.1:{web_port}"
+        self._embedded_postgres = embedded_postgres
+        self._commands = commands(code_port, web_port, state.workspace)
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._pause_s = dict.fromkeys(self._commands, 1.0)
+        self._next_start_s = dict.fromkeys(self._commands, 0.0)
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(sign, lambda *_: self._stopping.set())
+        self._state.workspace.write_text(
+            f"load_from:\n  - grpc_server: {{host: 127.0.0.1, port: {self._code_port}, location_name: job_variants}}\n"
+        )
+        self._write_record()
+        while not self._stopping.is_set():
+            if self._embedded_postgres and postgres.running_port(self._state.postgres) is None:
+                postgres.start(self._state.postgres)
+            self._keep("code-server")
+            # A daemon that does not find its code server looks again only after a minute.
+            if _listens(self._code_port):
+                self._keep("daemon")
+                self._keep("webserver")
+            self._stopping.wait(0.25)
+        self._end_all()
+
+    def _keep(self, name: str) -> None:
+        child = self._children.get(name)
+        now_s = time.monotonic()
+        if (child is not None and child.poll() is None) or now_s < self._next_start_s[name]:
+            return
+        if child is not None:
+            print(f"{name} ended with {child.returncode}; it starts again", flush=True)
+            self._pause_s[name] = min(self._pause_s[name] * 2, _LONGEST_PAUSE_S)
+        self._next_start_s[name] = now_s + self._pause_s[name]
+        with (self._state.logs / f"{name}.log").open("ab") as log:
+            self._children[name] = subprocess.Popen(
+                self._commands[name],
+                cwd=PROJECT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._write_record()
+
+    def _write_record(self) -> None:
+        alive = [(name, child.pid) for name, child in self._children.items() if child.poll() is None]
+        processes = [Process.of("supervisor", os.getpid()), *(Process.of(name, pid) for name, pid in alive)]
+        self._state.write(Record(self._url, tuple(processes)))
+
+    def _end_all(self) -> None:
+        # The daemon first, so that nothing new starts; run workers end with the code server that started them.
+        for name in ("daemon", "webserver", "code-server"):
+            child = self._children.get(name)
+            if child is not None and child.poll() is None:
+                Process.of(name, child.pid).end()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def main() -> None:
+    code_port, web_port, database = sys.argv[1:]
+    # Whoever started us goes on without us, and a Ctrl-C there is none here.
+    if os.fork() > 0:
+        os._exit(0)
+    os.setsid()
+    Supervisor(State.of(os.environ), int(code_port), int(web_port), embedded_postgres=database == "embedded").run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+-- name: begin_stage
+-- Claims a variant for a run and commits it to running; NULL, or the run that holds the claim.
+SELECT begin_stage(CAST(:variant AS uuid), :stage, :run, :ended_run);
+
+-- name: load_variant
+-- Everything a stage may read: ids, tenant, image, copy and the results of the stages before it.
+SELECT v.job_variants_id, v.job_id, v.img_asset_id, v.creation_order, v.created_at,
+       i.image_url, coalesce(j.tenant_id, i.tenant_id) AS tenant_id,
+       coalesce((SELECT nullif(btrim(c.ad_copy_kor), '') FROM txt_ad_copy_generations c
+                 WHERE c.job_id = v.job_id AND c.generation_stage = 'ad_copy_kor' AND c.status = 'done'
+                 ORDER BY c.created_at DESC, c.pk DESC LIMIT 1), nullif(btrim(n.desc_kor), '')) AS copy_kor,
+       coalesce((SELECT coalesce(nullif(btrim(c.refined_ad_copy_eng), ''), nullif(btrim(c.ad_copy_eng), ''))
+                 FROM txt_ad_copy_generations c
+                 WHERE c.job_id = v.job_id AND c.generation_stage = 'ad_copy_eng' AND c.status = 'done'
+                 ORDER BY c.created_at DESC, c.pk DESC LIMIT 1), nullif(btrim(n.desc_eng), '')) AS copy_eng,
+       coalesce(n.desc_eng, n.desc_kor) AS brief,
+       d.forbidden_mask_url, o.image_url AS ad_url,
+       (SELECT coalesce(jsonb_object_agg(r.stage, r.result), '{}') FROM variant_results r
+        WHERE r.job_variants_id = v.job_variants_id) AS results
+FROM jobs_variants v
+LEFT JOIN jobs j ON j.job_id = v.job_id
+LEFT JOIN job_inputs n ON n.job_id = v.job_id
+LEFT JOIN image_assets i ON i.image_asset_id = v.img_asset_id
+LEFT JOIN image_assets o ON o.image_asset_id = v.overlaid_img_asset_id
+LEFT JOIN yolo_runs d ON d.job_variants_id = v.job_variants_id AND d.is_current
+WHERE v.job_variants_id = CAST(:variant AS uuid);
+
+-- name: finish_stage
+-- Proves the claim and returns the revision to store the result under; first statement of the storing transaction.
+SELECT finish_stage(CAST(:variant AS uuid), :stage, :run);
+
+-- name: fail_stage
+-- Records why a stage failed; a final failure ends the variant.
+SELECT fail_stage(CAST(:variant AS uuid), :stage, :run, :message, :final);
+
+-- name: complete_variant
+-- Verifies all eight results, marks (iou_eval, done) and completes the job when it was the last.
+SELECT * FROM complete_variant(CAST(:variant AS uuid));
+
+-- name: save_vlm_analyze
+-- The analysis: one current trace per variant.
+INSERT INTO vlm_traces (job_id, job_variants_id, provider, operation_type, request, response, latency_ms, revision)
+VALUES (CAST(:job AS uuid), CAST(:variant AS uuid), CAST(:result AS jsonb) -> 'model' ->> 'provider', 'analyze',
+        CAST(:request AS jsonb), CAST(:result AS jsonb), :latency_ms, :revision)
+ON CONFLICT (job_variants_id, operation_type) WHERE is_current DO UPDATE
+SET provider = excluded.provider, request = excluded.request, response = excluded.response,
+    latency_ms = excluded.latency_ms, revision = excluded.revision, updated_at = clock_timestamp();
+
+-- name: save_yolo_detect
+-- The run with its mask, and one row per object with its box in px for the other parts.
+WITH result AS (
+    SELECT CAST(:result AS jsonb) AS value
+), gone AS (
+    DELETE FROM detections WHERE job_variants_id = CAST(:variant AS uuid)
+), boxes AS (
+    INSERT INTO detections (image_asset_id, job_id, job_variants_id, box, label, score)
+    SELECT CAST(:image AS uuid), CAST(:job AS uuid), CAST(:variant AS uuid),
+           jsonb_build_array(round((o.box ->> 'x')::numeric * w, 2), round((o.box ->> 'y')::numeric * h, 2),
+                             round(((o.box ->> 'x')::numeric + (o.box ->> 'width')::numeric) * w, 2),
+                             round(((o.box ->> 'y')::numeric + (o.box ->> 'height')::numeric) * h, 2)),
+           o.label, o.score
+    FROM result,
+         jsonb_to_recordset(value -> 'objects') AS o (label text, score numeric, box jsonb),
+         LATERAL (SELECT (value -> 'size' ->> 'width_px')::numeric AS w,
+                         (value -> 'size' ->> 'height_px')::numeric AS h) AS size
+)
+INSERT INTO yolo_runs (job_id, job_variants_id, image_asset_id, forbidden_mask_url, model_name, detection_count,
+                       result, latency_ms, revision)
+SELECT CAST(:job AS uuid), CAST(:variant AS uuid), CAST(:image AS uuid), :artifact_url, value -> 'model' ->> 'model',
+       jsonb_array_length(value -> 'objects'), value, :latency_ms, :revision
+FROM result
+ON CONFLICT (job_variants_id) WHERE is_current DO UPDATE
+SET image_asset_id = excluded.image_asset_id, forbidden_mask_url = excluded.forbidden_mask_url,
+    model_name = excluded.model_name, detection_count = excluded.detection_count, result = excluded.result,
+    latency_ms = excluded.latency_ms, revision = excluded.revision, updated_at = clock_timestamp();
+
+-- name: save_planner
+-- The ranked proposals and the picture of them.
+INSERT INTO planner_proposals (image_asset_id, job_variants_id, prompt, layout, picture_url, latency_ms, revision)
+VALUES (CAST(:image AS uuid), CAST(:variant AS uuid), CAST(:result AS jsonb) #>> '{proposals,0,words}',
+        CAST(:result AS jsonb), :artifact_url, :latency_ms, :revision)
+ON CONFLICT (job_variants_id) WHERE is_current DO UPDATE
+SET image_asset_id = excluded.image_asset_id, prompt = excluded.prompt, layout = excluded.layout,
+    picture_url = excluded.picture_url, latency_ms = excluded.latency_ms, revision = excluded.revision,
+    updated_at = clock_timestamp();
+
+-- name: save_overlay
+-- The layout, and the finished ad as the variant's overlaid image asset.
+WITH result AS (
+    SELECT CAST(:result AS jsonb) AS value
+), variant AS (
+    SELECT v.job_variants_id, v.job_id, coalesce(v.overlaid_img_asset_id, gen_random_uuid()) AS ad_id, j.tenant_id
+    FROM jobs_variants v JOIN jobs j USING (job_id) WHERE v.job_variants_id = CAST(:variant AS uuid)
+), ad AS (
+    INSERT INTO image_assets (image_asset_id, image_type, image_url, width, height, tenant_id, job_id)
+    SELECT ad_id, 'overlaid', :artifact_url, (value -> 'size' ->> 'width_px')::int,
+           (value -> 'size' ->> 'height_px')::int, tenant_id, job_id
+    FROM variant, result
+    ON CONFLICT (image_asset_id) DO UPDATE
+    SET image_url = excluded.image_url, width = excluded.width, height = excluded.height,
+        updated_at = clock_timestamp()
+    RETURNING image_asset_id
+), linked AS (
+    UPDATE jobs_variants v SET overlaid_img_asset_id = ad.image_asset_id FROM ad
+    WHERE v.job_variants_id = CAST(:variant AS uuid)
+)
+INSERT INTO overlay_layouts (proposal_id, job_variants_id, layout, x_ratio, y_ratio, width_ratio, height_ratio,
+                             latency_ms, revision)
+SELECT p.proposal_id, CAST(:variant AS uuid), value,
+       (value -> 'text_rect' ->> 'x')::numeric, (value -> 'text_rect' ->> 'y')::numeric,
+       (value -> 'text_rect' ->> 'width')::numeric, (value -> 'text_rect' ->> 'height')::numeric,
+       :latency_ms, :revision
+FROM result LEFT JOIN planner_proposals p ON p.job_variants_id = CAST(:variant AS uuid) AND p.is_current
+ON CONFLICT (job_variants_id) WHERE is_current DO UPDATE
+SET proposal_id = excluded.proposal_id, layout = excluded.layout, x_ratio = excluded.x_ratio,
+    y_ratio = excluded.y_ratio, width_ratio = excluded.width_ratio, height_ratio = excluded.height_ratio,
+    latency_ms = excluded.latency_ms, revision = excluded.revision, updated_at = clock_timestamp();
+
+-- name: save_vlm_judge
+-- The judgement as an evaluation, and its trace.
+WITH trace AS (
+    INSERT INTO vlm_traces (job_id, job_variants_id, provider, operation_type, request, response, latency_ms, revision)
+    VALUES (CAST(:job AS uuid), CAST(:variant AS uuid), CAST(:result AS jsonb) -> 'model' ->> 'provider', 'judge',
+            CAST(:request AS jsonb), CAST(:result AS jsonb), :latency_ms, :revision)
+    ON CONFLICT (job_variants_id, operation_type) WHERE is_current DO UPDATE
+    SET provider = excluded.provider, request = excluded.request, response = excluded.response,
+        latency_ms = excluded.latency_ms, revision = excluded.revision, updated_at = clock_timestamp()
+)
+INSERT INTO evaluations (job_id, job_variants_id, overlay_id, evaluation_type, metrics, latency_ms, revision)
+SELECT CAST(:job AS uuid), o.job_variants_id, o.overlay_id, 'llava_judge', CAST(:result AS jsonb), :latency_ms, :revision
+FROM overlay_layouts o WHERE o.job_variants_id = CAST(:variant AS uuid) AND o.is_current
+ON CONFLICT (job_variants_id, evaluation_type) WHERE is_current DO UPDATE
+SET overlay_id = excluded.overlay_id, metrics = excluded.metrics, latency_ms = excluded.latency_ms,
+    revision = excluded.revision, updated_at = clock_timestamp();
+
+-- name: save_evaluation
+-- One measurement of the finished ad: ocr, readability or iou.
+INSERT INTO evaluations (job_id, job_variants_id, overlay_id, evaluation_type, metrics, latency_ms, revision)
+SELECT CAST(:job AS uuid), o.job_variants_id, o.overlay_id, replace(:stage, '_eval', ''), CAST(:result AS jsonb),
+       :latency_ms, :revision
+FROM overlay_layouts o WHERE o.job_variants_id = CAST(:variant AS uuid) AND o.is_current
+ON CONFLICT (job_variants_id, evaluation_type) WHERE is_current DO UPDATE
+SET overlay_id = excluded.overlay_id, metrics = excluded.metrics, latency_ms = excluded.latency_ms,
+    revision = excluded.revision, updated_at = clock_timestamp();
+
+-- name: find_startable_variants
+-- Variants ready for a run, oldest state first, with the stage to start at: the one after their state, or an earlier
+-- one whose result is missing or stale. Partitions with a run in flight are left out.
+SELECT v.job_variants_id, v.job_id, j.tenant_id, v.current_step, v.status, v.state_revision, v.retry_count,
+       CASE WHEN v.claim_revision IS NOT NULL THEN v.claimed_by END AS held_by,
+       variant_step_at(least(variant_step_position(v.current_step) + CASE v.status WHEN 'done' THEN 1 ELSE 0 END,
+                             first_stale_position(v.job_variants_id))) AS start_stage
+FROM jobs_variants v
+LEFT JOIN jobs j ON j.job_id = v.job_id
+WHERE ((v.status = 'done' AND v.current_step <> 'iou_eval') OR (v.status = 'queued' AND v.current_step <> 'img_gen'))
+  AND v.job_variants_id <> ALL (CAST(:in_flight AS uuid[]))
+ORDER BY v.state_revision
+LIMIT :most;
+
+-- name: find_running_variants
+-- Variants in work, with the run that claimed them, whose state is at least as old as the given seconds.
+SELECT job_variants_id, current_step, claimed_by
+FROM jobs_variants
+WHERE status = 'running' AND current_step <> 'img_gen'
+  AND updated_at < clock_timestamp() - make_interval(secs => :older_than_s)
+ORDER BY updated_at
+LIMIT :most;
+
+-- name: find_unsettled_jobs
+-- Jobs in our hands whose variants have all ended, but which nobody has settled: handed over late, or a lost variant.
+SELECT j.job_id
+FROM jobs j
+WHERE j.status NOT IN ('done', 'failed')
+  AND j.current_step IN ('vlm_analyze', 'yolo_detect', 'planner', 'overlay', 'vlm_judge', 'ocr_eval',
+                         'readability_eval', 'iou_eval')
+  AND EXISTS (SELECT 1 FROM jobs_variants v WHERE v.job_id = j.job_id)
+  AND NOT EXISTS (SELECT 1 FROM jobs_variants v WHERE v.job_id = j.job_id
+                  AND v.status <> 'failed' AND NOT (v.status = 'done' AND v.current_step = 'iou_eval'))
+LIMIT :most;
+
+-- name: settle_job
+-- Settles a job from its variants; idempotent.
+SELECT * FROM settle_job(CAST(:job AS uuid));
+
+-- name: recover_stage
+-- Sets right a stage left running by a run that has ended; returns what was done.
+SELECT recover_stage(CAST(:variant AS uuid), :ended_run);
+
+-- name: end_terminated_stage
+-- Ends a variant whose run an operator terminated, unless it was moved since.
+SELECT end_terminated_stage(CAST(:variant AS uuid), :ended_run);
+
+-- name: nudge_variant
+-- Asks for a new run of a startable variant whose last run ended before its stage began, with growing pauses.
+SELECT nudge_variant(CAST(:variant AS uuid), :state_revision);

@@ -1,0 +1,62 @@
+"""The real libraries on small models made here. Without the models group these tests are an error, not skipped."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+
+import pytest
+
+from resources.settings import PROJECT
+
+CACHE = PROJECT / ".service" / "test-models"
+
+# Third-party libraries warn of their own doings; what we write still may not.
+LIBRARY_WARNINGS = (
+    "ignore::DeprecationWarning",
+    "ignore::FutureWarning",
+    "ignore::UserWarning",
+    "ignore::ResourceWarning",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            for warning in LIBRARY_WARNINGS:
+                item.add_marker(pytest.mark.filterwarnings(warning))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def libraries() -> None:
+    """The models group, importable; `make test` installs it, `make test-core` does without these tests."""
+    os.environ.setdefault("YOLO_CONFIG_DIR", str(CACHE / "ultralytics"))
+    (CACHE / "ultralytics").mkdir(parents=True, exist_ok=True)
+    os.environ.update(YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false", HF_HUB_OFFLINE="1")
+    from tests.models.support.cpu_torchvision import install
+
+    install()
+
+
+@pytest.fixture(scope="session")
+def shapes_weights(libraries: None) -> Path:
+    """A `.pt` that finds dishes (pizza) and cups."""
+    from tests.models.support.shapes import trained
+
+    return trained(CACHE)
+
+
+@pytest.fixture(scope="session")
+def shapes_onnx(shapes_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model exported."""
+    import shutil
+
+    from ultralytics import YOLO
+
+    copy = tmp_path_factory.mktemp("onnx") / "shapes.pt"
+    shutil.copy(shapes_weights, copy)
+    with warnings.catch_warnings():
+        # Tracing warns of every branch it cannot follow.
+        warnings.simplefilter("ignore")
+        return Path(YOLO(str(copy)).export(format="onnx", imgsz=128, verbose=False))

@@ -1,0 +1,60 @@
+"""transformers with a LLaVA of random weights: whatever it says, it says it in the asked form."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from resources.vlm.local import LocalSettings, LocalVision
+from variant_assets.stages.values import StageError
+
+PICTURE = np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def folder(libraries: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import torch
+
+    from tests.models.support.tiny_llava import make
+
+    torch.set_num_threads(1)
+    return make(tmp_path_factory.mktemp("llava"))
+
+
+@pytest.fixture(scope="module")
+def vision(folder: Path) -> LocalVision:
+    return LocalVision(LocalSettings(str(folder), device="cpu", dtype="float32"))
+
+
+def test_an_analysis_parses_and_tells_which_weights_gave_it(vision: LocalVision) -> None:
+    analysis = vision.analyze(PICTURE, "A cup of coffee")
+    assert analysis.relevance_score is not None
+    assert analysis.model.revision.startswith("sha256:")
+    assert analysis.model.parameters["prompt"] == "analyze.v1"
+    assert int(str(analysis.model.parameters["completion_tokens"])) > 50
+
+
+def test_the_same_picture_gets_the_same_judgement_from_two_threads_and_one_load(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = []
+    real = LocalVision._load
+
+    def counted(self: LocalVision) -> object:
+        loads.append(self)
+        return real(self)
+
+    monkeypatch.setattr(LocalVision, "_load", counted)
+    vision = LocalVision(LocalSettings(str(folder), device="cpu", dtype="float32"))
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: vision.judge(PICTURE, "커피 한 잔", "coffee"), range(2))
+    assert first == second
+    assert len(loads) == 1
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"VLM_MODEL=.*llava does not exist"):
+        LocalVision(LocalSettings(str(tmp_path / "llava"))).analyze(PICTURE, "coffee")

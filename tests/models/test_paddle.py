@@ -1,0 +1,65 @@
+"""PaddleOCR's own class with real weights, on the lines of an ad."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from resources.ocr.paddle import PaddleOcr, PaddleSettings
+from tests.models.support.paddle_folder import make
+from tests.unit.test_ocr import drawn
+from variant_assets.stages.values import StageError
+
+
+@pytest.fixture(scope="module")
+def folder(libraries: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("paddle") / "rec")
+
+
+@pytest.fixture(scope="module")
+def ocr(folder: Path) -> PaddleOcr:
+    return PaddleOcr(PaddleSettings(str(folder), str(folder)))
+
+
+@pytest.mark.parametrize("text", ["Fresh coffee every day", "Order now! 20% OFF", "Only $4.99 today", "02-1234-5678"])
+def test_english_lines_are_read(ocr: PaddleOcr, text: str) -> None:
+    image, line = drawn(text, "latin")
+    [read] = ocr.read(image, (line,))
+    assert read.text == text
+    assert read.confidence > 0.9
+
+
+def test_several_lines_are_read_in_their_order_by_one_model(ocr: PaddleOcr) -> None:
+    above, below = drawn("First line", "latin"), drawn("Second one", "latin")
+    image = np.concatenate([above.image, below.image])
+    half = {"y": above.line.box.y / 2, "height": above.line.box.height / 2}
+    lines = (
+        above.line.model_copy(update={"box": above.line.box.model_copy(update=half)}),
+        below.line.model_copy(update={"box": below.line.box.model_copy(update={**half, "y": half["y"] + 0.5})}),
+    )
+    assert [read.text for read in ocr.read(image, lines)] == ["First line", "Second one"]
+    assert ocr.models["hangul"] is ocr.models["latin"]
+
+
+def test_hangul_and_a_dictionary_without_it_is_unsupported_and_not_a_low_score(ocr: PaddleOcr) -> None:
+    image, line = drawn("커피 한 잔", "hangul")
+    with pytest.raises(StageError, match=r"unsupported language.*korean_PP-OCRv5_mobile_rec"):
+        ocr.read(image, (line,))
+
+
+def test_a_broken_engine_is_an_error_and_no_empty_reading(folder: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "rec"
+    broken.mkdir()
+    (broken / "inference.yml").write_bytes((folder / "inference.yml").read_bytes())
+    (broken / "inference.onnx").write_bytes(b"no model")
+    image, line = drawn("coffee", "latin")
+    with pytest.raises(Exception, match=r"(?i)protobuf|onnx|model"):
+        PaddleOcr(PaddleSettings(str(broken), str(broken))).read(image, (line,))
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    image, line = drawn("coffee", "latin")
+    with pytest.raises(StageError, match=r"OCR_LATIN_MODEL=.*inference\.yml does not exist"):
+        PaddleOcr(PaddleSettings(str(tmp_path / "x"), str(tmp_path / "x"))).read(image, (line,))

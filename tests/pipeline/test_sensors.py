@@ -1,0 +1,254 @@
+"""The two sensors against a real database and a Dagster instance of their own."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import dagster as dg
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from resources.database import Database
+from sensors.new_variants import new_variants
+from sensors.sweep import nudge_never_begun, recover_left_running, sweep
+from tests.pipeline.conftest import Studio
+from tests.shop import STAGES, work_through
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def tick(instance: dg.DagsterInstance, db: Database) -> dg.SensorResult:
+    result = new_variants(dg.build_sensor_context(instance=instance, resources={"db": db}))
+    assert isinstance(result, dg.SensorResult)
+    return result
+
+
+def swept(instance: dg.DagsterInstance, db: Database) -> str:
+    said = sweep(dg.build_sensor_context(instance=instance, resources={"db": db}))
+    assert isinstance(said, dg.SkipReason)
+    return str(said.skip_message)
+
+
+def requested(result: dg.SensorResult) -> dict[UUID, list[str]]:
+    return {
+        UUID(request.partition_key): [key.to_user_string() for key in request.asset_selection or ()]
+        for request in result.run_requests or ()
+    }
+
+
+def run_of(instance: dg.DagsterInstance, variant: UUID, status: dg.DagsterRunStatus, **tags: str) -> dg.DagsterRun:
+    return instance.create_run_for_job(
+        dg.GraphDefinition(name="variant_pipeline").to_job(),
+        tags={"dagster/partition": str(variant), **tags},
+        status=status,
+    )
+
+
+def test_all_waiting_variants_start_in_one_tick_with_their_partitions(
+    studio: Studio, db: Database, instance: dg.DagsterInstance
+) -> None:
+    job = studio.job(tenant="cafe")
+    variants = [studio.variant(job) for _ in range(3)]
+    result = tick(instance, db)
+    assert requested(result) == {variant: list(STAGES) for variant in variants}
+    [added] = result.dynamic_partitions_requests or ()
+    assert set(added.partition_keys) == {str(variant) for variant in variants}
+    request = (result.run_requests or ())[0]
+    assert request.tags["job_variants/job_id"] == str(job)
+    assert request.tags["job_variants/tenant_id"] == "cafe"
+
+
+def test_a_variant_in_the_middle_starts_at_its_next_stage(
+    studio: Studio, db: Database, instance: dg.DagsterInstance
+) -> None:
+    variant = studio.variant(studio.job())
+    work_through(db, variant, "run", last="planner")
+    assert requested(tick(instance, db)) == {variant: list(STAGES[3:])}
+
+
+def test_the_same_state_seen_twice_has_the_same_run_key_and_a_new_state_another(
+    studio: Studio, db: Database, instance: dg.DagsterInstance
+) -> None:
+    variant = studio.variant(studio.job())
+    keys = [(tick(instance, db).run_requests or ())[0].run_key for _ in range(2)]
+    studio.set_state(variant, "img_gen", "done")
+    keys.append((tick(instance, db).run_requests or ())[0].run_key)
+    assert keys[0] == keys[1] != keys[2]
+
+
+@pytest.mark.parametrize(
+    ("status", "starts"),
+    [
+        (dg.DagsterRunStatus.STARTING, False),
+        (dg.DagsterRunStatus.STARTED, False),
+        (dg.DagsterRunStatus.CANCELING, False),
+        (dg.DagsterRunStatus.SUCCESS, True),
+        (dg.DagsterRunStatus.FAILURE, True),
+    ],
+)
+def test_a_run_in_flight_keeps_its_variant_from_starting_again(
+    studio: Studio, db: Database, instance: dg.DagsterInstance, status: dg.DagsterRunStatus, starts: bool
+) -> None:
+    variant = studio.variant(studio.job())
+    run_of(instance, variant, status)
+    assert (variant in requested(tick(instance, db))) is starts
+
+
+def test_nothing_waiting_is_said_so(db: Database, instance: dg.DagsterInstance) -> None:
+    reason = tick(instance, db).skip_reason
+    assert reason is not None
+    assert reason.skip_message == "No variant waits; 0 in flight."
+
+
+def test_a_failed_read_is_an_error_and_not_nothing_to_do(instance: dg.DagsterInstance) -> None:
+    unreachable = Database("postgresql+psycopg2://nobody@127.0.0.1:9/nowhere")
+    with pytest.raises(OperationalError, match="refused"):
+        tick(instance, unreachable)
+
+
+def test_a_late_hand_over_is_settled_by_the_sweep(studio: Studio, db: Database, instance: dg.DagsterInstance) -> None:
+    job = studio.job(step="img_gen", status="done")
+    variant = studio.variant(job)
+    work_through(db, variant, "run")
+    db.complete_variant(variant)
+    studio.execute("UPDATE jobs SET current_step = 'vlm_analyze', status = 'running'")
+    assert swept(instance, db) == f"job {job} is done"
+    assert studio.job_state(job) == ("iou_eval", "done")
+    assert swept(instance, db) == "Nothing was left behind."
+
+
+def recovered(studio: Studio, db: Database, instance: dg.DagsterInstance, variant: UUID) -> tuple[str, str]:
+    recover_left_running(db, instance, grace_s=0)
+    return studio.state_of(variant)
+
+
+def test_a_stage_whose_run_failed_without_a_word_starts_again(
+    studio: Studio, db: Database, instance: dg.DagsterInstance
+) -> None:
+    variant = studio.variant(studio.job())
+    run = run_of(instance, variant, dg.DagsterRunStatus.FAILURE)
+    work_through(db, variant, run.run_id, last="yolo_detect")
+    db.begin_stage(variant, "planner", run.run_id)
+    assert recovered(studio, db, instance, variant) == ("yolo_detect", "done")
+
+
+def test_a_stage_with_a_live_run_is_left_alone(studio: Studio, db: Database, instance: dg.DagsterInstance) -> None:
+    variant = studio.variant(studio.job())
+    db.begin_stage(variant, "vlm_analyze", run_of(instance, variant, dg.DagsterRunStatus.STARTED).run_id)
+    assert recovered(studio, db, instance, variant) == ("vlm_analyze", "running")
+
+
+def test_a_stage_that_only_just_began_is_left_alone(studio: Studio, db: Database, instance: dg.DagsterInstance) -> None:
+    variant = studio.variant(studio.job())
+    db.begin_stage(variant, "vlm_analyze", "a-run-dagster-does-not-know")
+    assert recover_left_running(db, instance, grace_s=60) == []
+
+
+def test_a_failed_run_that_dagster_retries_is_waited_for(
+    studio: Studio, db: Database, instance: dg.DagsterInstance
+) -> None:
+    variant = studio.variant(studio.job())
+    run = run_of(instance, variant, dg.DagsterRunStatus.FAILURE, **{"dagster/will_retry": "true"})
+    db.begin_stage(variant, "vlm_analyze", run.run_id)
+    assert recovered(studio, db, instance, variant) == ("vlm_analyze", "running")
+    retry = run_of(instance, variant, dg.DagsterRunStatus.FAILURE)
+    instance.add_run_tags(run.run_id, {"dagster/auto_retry_run_id": retry.run_id})
+    assert recovered(studio, db, instance, variant) == ("img_gen", "done")
+
+
+def test_a_terminated_run_ends_its_variant_visibly(studio: Studio, db: Database, instance: dg.DagsterInstance) -> None:
+    job = studio.job()
+    variant = studio.variant(job)
+    run = run_of(instance, variant, dg.DagsterRunStatus.CANCELED)
+    db.begin_stage(variant, "vlm_analyze", run.run_id)
+    assert recovered(studio, db, instance, variant) == ("vlm_analyze", "failed")
+    assert "was terminated at stage vlm_analyze" in str(studio.error(variant))
+    assert studio.job_state(job)[1] == "failed"
+
+
+def test_a_run_terminated_between_two_stages_is_not_started_again_and_ends_its_variant(
+    studio: Studio, db: Database, instance: dg.DagsterInstance
+) -> None:
+    variant = studio.variant(studio.job())
+    run = run_of(instance, variant, dg.DagsterRunStatus.CANCELED)
+    work_through(db, variant, run.run_id, last="overlay")
+    assert requested(tick(instance, db)) == {}
+    assert "its run was terminated" in swept(instance, db)
+    assert studio.state_of(variant) == ("vlm_judge", "failed")
+
+
+def test_a_variant_moved_after_its_run_was_terminated_starts_where_it_was_moved_to(
+    studio: Studio, db: Database, instance: dg.DagsterInstance
+) -> None:
+    variant = studio.variant(studio.job())
+    run = run_of(instance, variant, dg.DagsterRunStatus.CANCELED)
+    work_through(db, variant, run.run_id, last="overlay")
+    studio.set_state(variant, "yolo_detect", "done")
+    assert swept(instance, db) == "Nothing was left behind."
+    assert requested(tick(instance, db)) == {variant: list(STAGES[2:])}
+
+
+def test_a_variant_left_before_its_check_is_completed(
+    studio: Studio, db: Database, instance: dg.DagsterInstance
+) -> None:
+    job = studio.job()
+    variant = studio.variant(job)
+    work_through(db, variant, run_of(instance, variant, dg.DagsterRunStatus.FAILURE).run_id)
+    assert recovered(studio, db, instance, variant) == ("iou_eval", "done")
+    assert studio.job_state(job) == ("iou_eval", "done")
+
+
+def long_waiting(studio: Studio, minutes: int = 5) -> UUID:
+    variant = studio.variant(studio.job())
+    studio.execute("ALTER TABLE jobs_variants DISABLE TRIGGER stamp_variant")
+    studio.execute("UPDATE jobs_variants SET updated_at = now() - make_interval(mins => :m)", m=minutes)
+    studio.execute("ALTER TABLE jobs_variants ENABLE TRIGGER stamp_variant")
+    return variant
+
+
+@pytest.mark.parametrize(
+    ("status", "asked_again"),
+    [
+        (dg.DagsterRunStatus.FAILURE, True),
+        (dg.DagsterRunStatus.CANCELED, False),
+        (dg.DagsterRunStatus.STARTING, False),
+        (None, False),
+    ],
+)
+def test_a_variant_whose_run_never_began_is_asked_for_again_unless_somebody_terminated_it(
+    studio: Studio,
+    db: Database,
+    instance: dg.DagsterInstance,
+    status: dg.DagsterRunStatus | None,
+    asked_again: bool,
+) -> None:
+    variant = long_waiting(studio)
+    key = (tick(instance, db).run_requests or ())[0].run_key
+    if status is not None:
+        run_of(instance, variant, status, **{"dagster/run_key": str(key)})
+    assert bool(nudge_never_begun(db, instance, NOW)) is asked_again
+    assert studio.state_of(variant) == ("img_gen", "done")
+
+
+def test_a_run_that_was_created_but_never_submitted_does_not_block_its_variant_for_ever(
+    studio: Studio, db: Database, instance: dg.DagsterInstance
+) -> None:
+    from sensors.runs import variants_in_flight
+
+    variant = studio.variant(studio.job())
+    run_of(instance, variant, dg.DagsterRunStatus.NOT_STARTED)
+    now = datetime.now(UTC)
+    assert variants_in_flight(instance, now) == {variant}
+    assert variants_in_flight(instance, now + timedelta(minutes=2)) == set()
+
+
+def test_the_sweep_says_what_it_did(studio: Studio, db: Database, instance: dg.DagsterInstance) -> None:
+    variant = studio.variant(studio.job())
+    db.begin_stage(variant, "vlm_analyze", "lost")
+    assert recover_left_running(db, instance, grace_s=0) == [f"variant {variant} at vlm_analyze: restarted"]

@@ -1,0 +1,258 @@
+"""The whole service, as its users have it: real database, webserver, daemon and code server, driven from outside."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import psutil
+import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
+
+from resources.settings import Settings
+from service import postgres
+from service.running import environment, start, stop
+from service.state import State
+from service.ui import Ui
+from tests.pipeline.conftest import Studio, photograph
+from tests.shop import STAGES
+
+LAUNCH = """
+mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
+  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
+  ... on InvalidSubsetError { message } } }
+"""
+BACKFILL = """
+mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+  __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }
+"""
+RUN = """
+query($id: ID!) { runOrError(runId: $id) { ... on Run { status eventConnection { events {
+  ... on ExecutionStepFailureEvent { error { message } failureMetadata { description } } } } } } }
+"""
+RUNS_BY_TAG = """
+query($key: String!, $value: String!) { runsOrError(filter: {tags: [{key: $key, value: $value}]}) {
+  ... on Runs { results { runId status tags { key value } } } } }
+"""
+CHECKS = """
+query($limit: Int!) { assetCheckExecutions(assetKey: {path: ["iou_eval"]}, checkName: "job_completion", limit: $limit) {
+  status evaluation { partition success description } } }
+"""
+TERMINATE = "mutation($id: String!) { terminateRun(runId: $id) { __typename } }"
+
+
+@dataclass
+class Live(Studio):
+    """A running service and the shop that uses it."""
+
+    ui: Ui = field(default_factory=lambda: Ui(""))
+    state: State = field(default_factory=lambda: State.of({}))
+
+    def materialize(self, variant: UUID | str, *stages: str) -> str:
+        """What the button in the UI does; returns the run's id."""
+        answer = self.ui.query(
+            LAUNCH,
+            params={
+                "selector": {
+                    "repositoryLocationName": "job_variants",
+                    "repositoryName": "__repository__",
+                    "jobName": "__ASSET_JOB",
+                    "assetSelection": [{"path": [stage]} for stage in stages],
+                },
+                "runConfigData": {},
+                "mode": "default",
+                "executionMetadata": {"tags": [{"key": "dagster/partition", "value": str(variant)}]},
+            },
+        )["launchRun"]
+        assert answer["__typename"] == "LaunchRunSuccess", answer
+        return str(answer["run"]["runId"])
+
+    def run_status(self, run_id: str) -> str:
+        return str(self.ui.query(RUN, id=run_id)["runOrError"]["status"])
+
+    def runs_of(self, variant: UUID) -> list[dict[str, Any]]:
+        answer = self.ui.query(RUNS_BY_TAG, key="dagster/partition", value=str(variant))
+        runs: list[dict[str, Any]] = answer["runsOrError"]["results"]
+        return runs
+
+    def workers(self) -> list[psutil.Process]:
+        """The run workers: what the code server has spawned."""
+        record = self.state.record()
+        assert record is not None
+        [code_server] = [process for process in record.processes if process.name == "code-server"]
+        return [
+            child
+            for child in psutil.Process(code_server.pid).children(recursive=True)
+            if "spawn_main" in " ".join(child.cmdline())
+        ]
+
+    def until(self, what: Callable[[], bool], *, within_s: float = 90.0) -> None:
+        give_up_s = time.monotonic() + within_s
+        while not what():
+            assert time.monotonic() < give_up_s, f"not within {within_s} s\n{self.state.log_tails()}"
+            time.sleep(0.05)
+
+    def until_done(self, job: UUID, *, within_s: float = 90.0) -> None:
+        self.until(lambda: self.job_state(job) == ("iou_eval", "done"), within_s=within_s)
+
+    def all_runs_ended(self, variant: UUID) -> bool:
+        return all(run["status"] in {"SUCCESS", "FAILURE", "CANCELED"} for run in self.runs_of(variant))
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    folder = tmp_path_factory.mktemp("service")
+    given = {
+        **{name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
+        "STATE_FOLDER": str(folder),
+        "ASSET_ROOT": str(folder / "assets"),
+        "WEBSERVER_PORT": "3900",
+    }
+    record = start(given)
+    try:
+        url = Settings.from_environment(environment(given)).database_url
+        engine = create_engine(url, poolclass=NullPool)
+        yield Live(engine, folder / "assets", Ui(record.url), State(folder))
+    finally:
+        stop(given)
+
+
+@pytest.fixture(scope="module")
+def finished(live: Live) -> tuple[UUID, list[UUID]]:
+    """A job as ye orders it: variants inserted one after another, done one after another, then handed over."""
+    job = live.job(step="img_gen", tenant=f"cafe-{uuid4().hex[:6]}")
+    variants = []
+    for left_px in (0, 100, 200):
+        variant = live.ready_variant(job, photograph(left_px), step="img_gen", status="queued")
+        live.set_state(variant, "img_gen", "done")
+        variants.append(variant)
+    live.execute("UPDATE jobs SET current_step = 'vlm_analyze', status = 'running' WHERE job_id = :j", j=job)
+    live.until_done(job)
+    live.until(lambda: all(live.all_runs_ended(variant) for variant in variants))
+    return job, variants
+
+
+def test_three_variants_complete_their_job_with_one_run_each(live: Live, finished: tuple[UUID, list[UUID]]) -> None:
+    job, variants = finished
+    assert {live.state_of(variant) for variant in variants} == {("iou_eval", "done")}
+    runs = live.ui.query(RUNS_BY_TAG, key="job_variants/job_id", value=str(job))["runsOrError"]["results"]
+    assert len(runs) == 3
+    checks = live.ui.query(CHECKS, limit=20)["assetCheckExecutions"]
+    mine = [check for check in checks if check["evaluation"]["partition"] in {str(variant) for variant in variants}]
+    assert len(mine) == 3
+    assert any("3 of 3 variants complete" in check["evaluation"]["description"] for check in mine)
+
+
+def test_a_job_handed_over_after_its_variants_finished_becomes_done(live: Live) -> None:
+    job = live.job(step="img_gen", status="done")
+    variant = live.ready_variant(job, photograph())
+    live.until(lambda: live.state_of(variant) == ("iou_eval", "done"))
+    assert live.job_state(job) == ("img_gen", "done")
+    live.execute("UPDATE jobs SET current_step = 'vlm_analyze', status = 'running' WHERE job_id = :j", j=job)
+    live.until_done(job, within_s=30)
+
+
+def test_one_stage_run_again_from_the_ui_refreshes_the_stages_after_it(
+    live: Live, finished: tuple[UUID, list[UUID]]
+) -> None:
+    job, (variant, *_) = finished
+    revisions = "SELECT stage, revision FROM variant_results WHERE job_variants_id = :v"
+    before = live.table(revisions, v=variant)
+    live.materialize(variant, "overlay")
+    jobs_seen = set()
+
+    def refreshed() -> bool:
+        jobs_seen.add(live.job_state(job))
+        now = live.table(revisions, v=variant)
+        later = all(now[stage] > before[stage] for stage in STAGES[3:])
+        return later and live.state_of(variant) == ("iou_eval", "done")
+
+    live.until(refreshed)
+    after = live.table(revisions, v=variant)
+    assert [stage for stage in STAGES if after[stage] == before[stage]] == list(STAGES[:3])
+    assert jobs_seen == {("iou_eval", "done")}
+
+
+def test_a_backfill_of_several_partitions_runs_each_once(live: Live, finished: tuple[UUID, list[UUID]]) -> None:
+    job, (_, *variants) = finished
+    before = {variant: len(live.runs_of(variant)) for variant in variants}
+    answer = live.ui.query(
+        BACKFILL,
+        params={
+            "assetSelection": [{"path": [stage]} for stage in STAGES],
+            "partitionNames": [str(variant) for variant in variants],
+        },
+    )["launchPartitionBackfill"]
+    assert answer["__typename"] == "LaunchBackfillSuccess", answer
+    live.until(lambda: all(len(live.runs_of(variant)) > before[variant] for variant in variants))
+    live.until(lambda: all(live.all_runs_ended(variant) for variant in variants))
+    assert {live.state_of(variant) for variant in variants} == {("iou_eval", "done")}
+    assert {variant: len(live.runs_of(variant)) for variant in variants} == {v: n + 1 for v, n in before.items()}
+    assert live.job_state(job) == ("iou_eval", "done")
+
+
+def test_an_unknown_key_materialized_from_the_ui_fails_with_its_name(live: Live) -> None:
+    key = str(uuid4())
+    live.ui.query(
+        "mutation($selector: RepositorySelector!, $key: String!) { addDynamicPartition(repositorySelector: $selector,"
+        ' partitionsDefName: "job_variants_id", partitionKey: $key) { __typename } }',
+        selector={"repositoryLocationName": "job_variants", "repositoryName": "__repository__"},
+        key=key,
+    )
+    run = live.materialize(key, "vlm_analyze")
+    live.until(lambda: live.run_status(run) == "FAILURE")
+    assert f"no variant {key}" in str(live.ui.query(RUN, id=run))
+
+
+def test_a_worker_killed_in_the_middle_of_a_stage_is_replaced_without_anybody_doing_anything(live: Live) -> None:
+    job = live.job()
+    variant = live.ready_variant(job, photograph())
+    live.until(lambda: live.state_of(variant) == ("ocr_eval", "running"))
+    for worker in live.workers():
+        worker.kill()
+    live.until_done(job, within_s=120)
+    assert live.row("SELECT count(*) FROM variant_results WHERE job_variants_id = :v", v=variant)[0] == 8
+
+
+def test_a_run_that_is_terminated_ends_its_variant_visibly_and_can_be_run_again(live: Live) -> None:
+    job = live.job()
+    variant = live.ready_variant(job, photograph())
+    live.until(lambda: live.state_of(variant) == ("ocr_eval", "running"))
+    [run] = [run["runId"] for run in live.runs_of(variant) if run["status"] == "STARTED"]
+    live.ui.query(TERMINATE, id=run)
+    live.until(lambda: live.state_of(variant)[1] == "failed")
+    assert "was terminated at stage" in str(live.error(variant))
+    assert live.job_state(job)[1] == "failed"
+    live.materialize(variant, *STAGES[5:])
+    live.until_done(job)
+
+
+def test_the_database_restarts_during_a_run_and_the_job_is_done(live: Live) -> None:
+    job = live.job()
+    variant = live.ready_variant(job, photograph())
+    live.until(lambda: live.state_of(variant) == ("ocr_eval", "running"))
+    postgres.kill(live.state.postgres)
+
+    def done() -> bool:
+        try:
+            return live.job_state(job) == ("iou_eval", "done")
+        except OperationalError:
+            return False
+
+    live.until(done, within_s=180)
+
+
+def test_a_killed_code_server_comes_back_and_variants_go_on(live: Live) -> None:
+    record = live.state.record()
+    assert record is not None
+    [code_server] = [process for process in record.processes if process.name == "code-server"]
+    psutil.Process(code_server.pid).kill()
+    job = live.job()
+    live.ready_variant(job, photograph())
+    live.until_done(job, within_s=180)

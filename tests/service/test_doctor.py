@@ -1,0 +1,58 @@
+"""Whether the chosen backends can run, found out without importing them."""
+
+import sys
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import pytest
+
+from resources.settings import Settings
+from service import doctor
+
+GIVEN = {"DATABASE_URL": "postgresql://u@h/d"}
+
+
+def chosen(**settings: str) -> Settings:
+    return Settings.from_environment(GIVEN | settings)
+
+
+def test_the_embedded_backends_can_run_after_set_up() -> None:
+    assert doctor.problems(chosen()) == []
+
+
+def test_missing_weights_are_named_with_the_way_out(tmp_path: Path) -> None:
+    weights = tmp_path / "yolov8x-seg.pt"
+    problems = doctor.problems(chosen(DETECTOR="yolo", DETECTOR_WEIGHTS=str(weights)))
+    assert any(f"DETECTOR_WEIGHTS {weights} does not exist; put the weights there" in problem for problem in problems)
+
+
+def test_a_missing_library_is_named_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor, "version", nothing)
+    [problem] = doctor.problems(chosen(VLM="endpoint"))[:1]
+    assert problem == "VLM=endpoint cannot run: openai is not installed; run `make models`"
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    problems = doctor.problems(chosen(VLM="local", VLM_MODEL=str(tmp_path / "llava")))
+    assert any(f"VLM_MODEL {tmp_path / 'llava'} does not exist" in problem for problem in problems)
+
+
+def test_looking_imports_no_library() -> None:
+    before = set(sys.modules)
+    for settings in ({"VLM": "local", "DETECTOR": "yolo", "OCR": "paddle"}, {"VLM": "endpoint"}):
+        doctor.findings(chosen(**settings))
+    assert {"torch", "transformers", "ultralytics", "paddleocr", "openai"} & (set(sys.modules) - before) == set()
+
+
+def test_the_report_says_for_each_backend_whether_it_can_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DETECTOR", "yolo")
+    monkeypatch.setenv("DETECTOR_WEIGHTS", str(tmp_path / "none.onnx"))
+    assert doctor.main() == 1
+    said = capsys.readouterr().out
+    assert "VLM=embedded: can run" in said
+    assert "DETECTOR=yolo: CANNOT RUN" in said

@@ -1,0 +1,74 @@
+"""The detector without weights."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from resources.detector.saliency import SaliencyDetector
+from variant_assets.stages.values import Rect
+
+DETECTOR = SaliencyDetector()
+Picture = NDArray[np.uint8]
+
+
+def scene(*discs: tuple[int, int, int], side_px: int = 400, background: int = 210) -> Picture:
+    """Red discs (x, y, radius in px) on a plain table."""
+    picture = np.full((side_px, side_px, 3), background, dtype=np.uint8)
+    y, x = np.mgrid[:side_px, :side_px]
+    for left, top, radius in discs:
+        picture[(x - left) ** 2 + (y - top) ** 2 <= radius**2] = (180, 30, 30)
+    return picture
+
+
+def disc_box(x: int, y: int, radius: int, side_px: int = 400) -> Rect:
+    scale = 1 / side_px
+    return Rect(x=(x - radius) * scale, y=(y - radius) * scale, width=2 * radius * scale, height=2 * radius * scale)
+
+
+def iou(one: Rect, other: Rect) -> float:
+    common = one.intersection_area(other)
+    return common / (one.area + other.area - common)
+
+
+@pytest.mark.parametrize(
+    "discs", [[(200, 200, 80)], [(100, 100, 50), (300, 290, 60)], [(60, 340, 45), (200, 80, 40), (330, 330, 50)]]
+)
+def test_each_object_on_a_plain_table_is_found(discs: list[tuple[int, int, int]]) -> None:
+    found = DETECTOR.detect(scene(*discs)).objects
+    assert len(found) == len(discs)
+    for disc in discs:
+        assert max(iou(each.box, disc_box(*disc)) for each in found) > 0.6
+
+
+@pytest.mark.parametrize("value", [0, 127, 255])
+def test_a_plain_picture_has_no_object(value: int) -> None:
+    assert DETECTOR.detect(np.full((300, 500, 3), value, dtype=np.uint8)).objects == ()
+
+
+def test_a_gradient_has_no_object() -> None:
+    ramp = np.tile(np.linspace(0, 255, 400).astype(np.uint8)[None, :, None], (300, 1, 3))
+    assert DETECTOR.detect(ramp).objects == ()
+
+
+def test_noise_has_no_object() -> None:
+    assert DETECTOR.detect(np.random.default_rng(0).integers(90, 160, (300, 300, 3), dtype=np.uint8)).objects == ()
+
+
+def test_the_cup_on_the_coffee_photograph_is_found() -> None:
+    from skimage import data
+
+    cup = Rect(x=0.29, y=0.04, width=0.38, height=0.78)
+    found = DETECTOR.detect(data.coffee()).objects
+    assert max(each.box.intersection_area(cup) / cup.area for each in found) > 0.9
+
+
+@given(st.integers(8, 90), st.integers(8, 90), st.integers(0, 2**32 - 1))
+def test_any_picture_gives_boxes_inside_it_and_the_same_ones_again(width: int, height: int, seed: int) -> None:
+    picture = np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
+    found = DETECTOR.detect(picture)
+    assert found == DETECTOR.detect(picture)
+    for each in found.objects:
+        assert each.box.right <= 1.0 + 1e-9
+        assert each.box.bottom <= 1.0 + 1e-9

@@ -1,0 +1,158 @@
+"""READ FIRST. The eight stages of a variant in run order, each: load, call the stage, save."""
+
+# Dagster reads the annotations of an asset at run time, so they are not postponed here.
+
+from typing import Any
+
+import dagster as dg
+
+from resources.database import Database
+from resources.detector import Detector
+from resources.images import ImageStore
+from resources.ocr import Ocr
+from resources.vlm import VisionModel
+from variant_assets.artifacts import finished_ad, forbidden_mask, generated_image, shown, store
+from variant_assets.partitions import job_variants
+from variant_assets.stage_run import RETRIES, stage_run
+from variant_assets.stages.fonts import Fonts
+from variant_assets.stages.geometry import size_of
+from variant_assets.stages.iou_eval import overlap
+from variant_assets.stages.ocr_eval import lines_to_read, score
+from variant_assets.stages.overlay import render
+from variant_assets.stages.pictures import planner_picture
+from variant_assets.stages.planner import plan
+from variant_assets.stages.readability_eval import measure
+from variant_assets.stages.values import Analysis, Detections, Layout, Plan
+from variant_assets.stages.vlm_analyze import require_copy
+from variant_assets.stages.yolo_detect import forbid
+
+STAGE: dict[str, Any] = {
+    "partitions_def": job_variants,
+    "group_name": "variant",
+    "pool": "variants",
+    "retry_policy": RETRIES,
+}
+Result = dg.MaterializeResult[None]
+
+
+@dg.asset(**STAGE)
+def vlm_analyze(
+    context: dg.AssetExecutionContext,
+    db: dg.ResourceParam[Database],
+    images: dg.ResourceParam[ImageStore],
+    vision: dg.ResourceParam[VisionModel],
+) -> Result:
+    """Does the image suit the copy? What cannot be known is left open, with the reason."""
+    with stage_run(context, db) as work:
+        copy = require_copy(work.variant.copy_eng or work.variant.copy_kor, str(work.variant.job_id))
+        work.save(vision.analyze(generated_image(work.variant, images), copy), request={"copy": copy})
+    return work.materialized()
+
+
+@dg.asset(**STAGE, deps=[vlm_analyze])
+def yolo_detect(
+    context: dg.AssetExecutionContext,
+    db: dg.ResourceParam[Database],
+    images: dg.ResourceParam[ImageStore],
+    detector: dg.ResourceParam[Detector],
+) -> Result:
+    """The objects that text must not cover, and the mask of what stays clear."""
+    with stage_run(context, db) as work:
+        image = generated_image(work.variant, images)
+        found = detector.detect(image)
+        detections, mask = forbid(found.objects, size_of(image), detector.info, found.masks)
+        work.save(detections, artifact_url=store(work.variant, images, mask, "mask"))
+    return work.materialized()
+
+
+@dg.asset(**STAGE, deps=[yolo_detect])
+def planner(
+    context: dg.AssetExecutionContext, db: dg.ResourceParam[Database], images: dg.ResourceParam[ImageStore]
+) -> Result:
+    """Where the copy goes: ranked regions, the chosen one, and why."""
+    with stage_run(context, db) as work:
+        variant = work.variant
+        image, mask = generated_image(variant, images), forbidden_mask(variant, images)
+        detections = variant.result("yolo_detect", Detections)
+        copy = require_copy(variant.copy_kor, str(variant.job_id))
+        planned = plan(image, detections, mask, variant.result("vlm_analyze", Analysis), copy)
+        picture = planner_picture(image, detections, planned)
+        work.save(planned, artifact_url=store(variant, images, picture, "plan"), metadata=shown(picture))
+    return work.materialized()
+
+
+@dg.asset(**STAGE, deps=[planner])
+def overlay(
+    context: dg.AssetExecutionContext,
+    db: dg.ResourceParam[Database],
+    images: dg.ResourceParam[ImageStore],
+    fonts: dg.ResourceParam[Fonts],
+) -> Result:
+    """The finished ad: the copy drawn where the planner put it."""
+    with stage_run(context, db) as work:
+        variant = work.variant
+        copy = require_copy(variant.copy_kor, str(variant.job_id))
+        planned, analysis = variant.result("planner", Plan), variant.result("vlm_analyze", Analysis)
+        layout, ad = render(generated_image(variant, images), planned, copy, fonts, analysis)
+        work.save(layout, artifact_url=store(variant, images, ad, "final"), metadata=shown(ad))
+    return work.materialized()
+
+
+@dg.asset(**STAGE, deps=[overlay])
+def vlm_judge(
+    context: dg.AssetExecutionContext,
+    db: dg.ResourceParam[Database],
+    images: dg.ResourceParam[ImageStore],
+    vision: dg.ResourceParam[VisionModel],
+) -> Result:
+    """A model's opinion of the finished ad. It may lower a verdict, never raise one."""
+    with stage_run(context, db) as work:
+        copy = require_copy(work.variant.copy_kor, str(work.variant.job_id))
+        brief = work.variant.brief or copy
+        judgement = vision.judge(finished_ad(work.variant, images), copy, brief)
+        work.save(judgement, request={"copy": copy, "brief": brief})
+    return work.materialized()
+
+
+@dg.asset(**STAGE, deps=[vlm_judge])
+def ocr_eval(
+    context: dg.AssetExecutionContext,
+    db: dg.ResourceParam[Database],
+    images: dg.ResourceParam[ImageStore],
+    ocr: dg.ResourceParam[Ocr],
+) -> Result:
+    """The text read back from the finished ad, against what was drawn."""
+    with stage_run(context, db) as work:
+        layout = work.variant.result("overlay", Layout)
+        read = ocr.read(finished_ad(work.variant, images), lines_to_read(layout))
+        work.save(score(layout, read, ocr.info))
+    return work.materialized()
+
+
+@dg.asset(**STAGE, deps=[ocr_eval])
+def readability_eval(
+    context: dg.AssetExecutionContext,
+    db: dg.ResourceParam[Database],
+    images: dg.ResourceParam[ImageStore],
+    fonts: dg.ResourceParam[Fonts],
+) -> Result:
+    """The contrast of the drawn glyphs against the pixels beside them, as a distribution."""
+    with stage_run(context, db) as work:
+        original, ad = generated_image(work.variant, images), finished_ad(work.variant, images)
+        work.save(measure(original, ad, work.variant.result("overlay", Layout), fonts))
+    return work.materialized()
+
+
+@dg.asset(**STAGE, deps=[readability_eval])
+def iou_eval(context: dg.AssetExecutionContext, db: dg.ResourceParam[Database]) -> Result:
+    """How much of each object lies under the text. The variant is complete when job_completion has verified it."""
+    with stage_run(context, db) as work:
+        layout, detections = (
+            work.variant.result("overlay", Layout),
+            work.variant.result("yolo_detect", Detections),
+        )
+        work.save(overlap(layout, detections))
+    return work.materialized()
+
+
+STAGES = (vlm_analyze, yolo_detect, planner, overlay, vlm_judge, ocr_eval, readability_eval, iou_eval)

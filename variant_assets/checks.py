@@ -1,0 +1,32 @@
+"""The check that makes a variant, and with the last one its job, complete."""
+
+import warnings
+
+import dagster as dg
+
+from resources.database import Database, StageRefused, variant_id
+from variant_assets.assets import iou_eval
+from variant_assets.partitions import job_variants
+
+# A check with partitions is a preview in Dagster; its version is pinned, so it cannot change under us.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", dg.PreviewWarning)
+
+    @dg.asset_check(asset=iou_eval, partitions_def=job_variants)
+    def job_completion(context: dg.AssetCheckExecutionContext, db: dg.ResourceParam[Database]) -> dg.AssetCheckResult:
+        """All eight results are there and fresh: the variant is complete, and with the last one its job."""
+        try:
+            progress = db.complete_variant(variant_id(context.partition_key))
+        except StageRefused as refusal:
+            raise dg.Failure(str(refusal), allow_retries=False) from refusal
+        return dg.AssetCheckResult(
+            passed=True,
+            description=f"{progress.complete} of {progress.total} variants complete, {progress.failed} failed;"
+            f" the job is {progress.job_status}",
+            metadata={
+                "complete": progress.complete,
+                "failed": progress.failed,
+                "total": progress.total,
+                "job_status": progress.job_status or "gone",
+            },
+        )

@@ -1,0 +1,19 @@
+"""Where the parts meet."""
+
+import dagster as dg
+
+from resources.wiring import dagster_resources
+from sensors.new_variants import new_variants
+from sensors.sweep import sweep
+from variant_assets.assets import STAGES
+from variant_assets.checks import job_completion
+from variant_assets.job import variant_pipeline
+
+defs = dg.Definitions(
+    assets=STAGES,
+    asset_checks=[job_completion],
+    jobs=[variant_pipeline],
+    sensors=[new_variants, sweep],
+    resources=dagster_resources(),
+    executor=dg.in_process_executor,
+)

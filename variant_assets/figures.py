@@ -1,0 +1,143 @@
+"""The figures of a stage that people read beside its materialization."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from typing import Any
+
+from variant_assets.stages.values import (
+    Analysis,
+    Detections,
+    Judgement,
+    Layout,
+    ModelInfo,
+    Overlap,
+    Plan,
+    Readability,
+    Recognition,
+    Value,
+)
+
+Figures = dict[str, Any]
+
+
+@singledispatch
+def figures(value: Value) -> Figures:
+    """Dagster metadata: numbers where there are numbers, words where there are reasons."""
+    raise TypeError(f"no figures are defined for {type(value).__name__}")
+
+
+@figures.register
+def _(value: Analysis) -> Figures:
+    return {
+        "text": value.text,
+        "is_valid": _known(value.is_valid),
+        "image_quality_ok": _known(value.image_quality_ok),
+        "relevance_score": _known(value.relevance_score),
+        "issues": list(value.issues),
+        "recommendations": list(value.recommendations),
+        "font": f"{value.font.style}, {value.font.size_category}, {_hex(value.font.color)}",
+        "unknown": value.unknown,
+        "measured": value.measured,
+        **_model(value.model),
+    }
+
+
+@figures.register
+def _(value: Detections) -> Figures:
+    return {
+        "objects": len(value.objects),
+        "found": [f"{found.label} {found.score:.2f}" for found in value.objects],
+        "forbidden_share": value.forbidden_share,
+        **_model(value.model),
+    }
+
+
+@figures.register
+def _(value: Plan) -> Figures:
+    chosen = value.proposals[value.chosen]
+    return {
+        "chosen": chosen.words,
+        "score": chosen.score,
+        "occlusion": chosen.occlusion,
+        "reasons": chosen.reasons,
+        "proposals": len(value.proposals),
+        "needs_panel": value.needs_panel,
+    }
+
+
+@figures.register
+def _(value: Layout) -> Figures:
+    return {
+        "lines": [line.text for line in value.lines],
+        "font": value.face.family,
+        "font_size_px": value.font_size_px,
+        "fill": _hex(value.fill),
+        "panel_opacity": value.panel.opacity if value.panel else 0.0,
+        "stroke_width_px": value.stroke_width_px,
+        "contrast_p1": value.contrast_p1,
+        "warnings": list(value.warnings),
+    }
+
+
+@figures.register
+def _(value: Judgement) -> Figures:
+    return {
+        "on_brief": _known(value.on_brief),
+        "occlusion": _known(value.occlusion),
+        "contrast_ok": _known(value.contrast_ok),
+        "cta_present": _known(value.cta_present),
+        "issues": list(value.issues),
+        "reasoning": value.reasoning,
+        "unknown": value.unknown,
+        **_model(value.model),
+    }
+
+
+@figures.register
+def _(value: Recognition) -> Figures:
+    return {
+        "reason": value.reason,
+        "recognized": value.recognized_text,
+        "cer": value.cer,
+        "cer_ignoring_spaces": value.cer_ignoring_spaces,
+        "wer": value.wer,
+        "confidence": value.confidence,
+        **_model(value.model),
+    }
+
+
+@figures.register
+def _(value: Readability) -> Figures:
+    return {
+        "reason": value.reason,
+        "score": value.score,
+        "contrast_min": value.contrast_min,
+        "contrast_p1": value.contrast_p1,
+        "contrast_median": value.contrast_median,
+        "passes_aa": value.passes_aa,
+        "passes_aaa": value.passes_aaa,
+    }
+
+
+@figures.register
+def _(value: Overlap) -> Figures:
+    return {
+        "reason": value.reason,
+        "overlaps": value.overlaps,
+        "max_coverage": value.max_coverage,
+        "max_iou": value.max_iou,
+        "text_on_objects": value.text_on_objects,
+    }
+
+
+def _known(value: bool | float | None) -> bool | float | str:
+    return "not known" if value is None else value
+
+
+def _hex(color: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+def _model(model: ModelInfo) -> Figures:
+    return {"model": f"{model.provider} {model.model} {model.revision}"}

@@ -1,0 +1,104 @@
+"""One stage of one variant inside Dagster: claim it, let the stage work, store its result or its error."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+from sqlalchemy.exc import SQLAlchemyError
+
+from resources.database import Database, StageOutput, StageRefused, Variant, variant_id
+from variant_assets.figures import figures
+from variant_assets.stages.values import StageError, Value
+
+RETRIES = dg.RetryPolicy(max_retries=2, delay=1, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+
+class StageWork:
+    """What a stage is given, and where it leaves its result."""
+
+    def __init__(self, variant: Variant) -> None:
+        self.variant = variant
+        self._saved: StageOutput | None = None
+        self._metadata: dict[str, Any] = {}
+        self._started_s = time.monotonic()
+
+    def save(
+        self,
+        value: Value,
+        *,
+        artifact_url: str | None = None,
+        request: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """The stage's result. It is stored, with `done`, when the stage leaves its `with` block."""
+        latency_ms = (time.monotonic() - self._started_s) * 1000
+        self._saved = StageOutput(value, latency_ms, artifact_url, dict(request or {}))
+        self._metadata = {**figures(value), "latency_ms": round(latency_ms, 1), **(metadata or {})}
+
+    @property
+    def output(self) -> StageOutput:
+        if self._saved is None:
+            raise RuntimeError("the stage ended without saving a result")
+        return self._saved
+
+    def materialized(self) -> dg.MaterializeResult[None]:
+        return dg.MaterializeResult(metadata=self._metadata)
+
+
+@contextmanager
+def stage_run(context: dg.AssetExecutionContext, db: Database) -> Iterator[StageWork]:
+    """Entering commits `running`; a clean exit commits result and `done` together; an error is recorded and goes on up.
+
+    An interrupted worker records nothing: the sweep asks Dagster whether an operator wanted it.
+    """
+    stage = context.asset_key.to_user_string()
+    try:
+        key = variant_id(context.partition_key)
+        _claim(context, db, stage)
+    except StageRefused as refusal:
+        raise dg.Failure(str(refusal), allow_retries=False) from refusal
+
+    def record(error: Exception, *, final: bool) -> None:
+        try:
+            db.fail_stage(key, stage, context.run.run_id, _text(error), final=final)
+        except SQLAlchemyError as unrecorded:
+            error.add_note(f"This could not be recorded in jobs_variants: {unrecorded}")
+
+    try:
+        work = StageWork(db.load_variant(key))
+        yield work
+        db.finish_stage(work.variant, stage, context.run.run_id, work.output)
+    except StageRefused as refusal:
+        raise dg.Failure(str(refusal), allow_retries=False) from refusal
+    except StageError as error:
+        record(error, final=True)
+        raise dg.Failure(_text(error), allow_retries=False) from error
+    except Exception as error:
+        record(error, final=context.retry_number >= RETRIES.max_retries)
+        raise
+
+
+def _claim(context: dg.AssetExecutionContext, db: Database, stage: str) -> None:
+    key = variant_id(context.partition_key)
+    holder = db.begin_stage(key, stage, context.run.run_id)
+    if holder is not None and not _is_live(context.instance, holder):
+        holder = db.begin_stage(key, stage, context.run.run_id, ended_run=holder)
+    if holder is not None:
+        raise StageRefused(
+            f"variant {key} is being worked on by run {holder}; wait for that run or terminate it, then materialize"
+            f" {stage} again"
+        )
+
+
+def _is_live(instance: dg.DagsterInstance, run_id: str) -> bool:
+    run = instance.get_run_by_id(run_id)
+    return run is not None and not run.is_finished
+
+
+def _text(error: Exception) -> str:
+    """What stands in jobs_variants.error: the kind of an unforeseen error, and the message."""
+    return str(error) if isinstance(error, StageError) else f"{type(error).__name__}: {error}"
