@@ -6,7 +6,7 @@ N ?= 3
 .PHONY: help setup models demo up down test test-core lint bench migrate parallel doctor
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup:  ## install what is missing into .venv (and Debian packages, where it may)
 	@scripts/setup

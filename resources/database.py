@@ -15,7 +15,7 @@ from sqlalchemy import Engine, Row, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from resources.queries import named
-from variant_assets.stages.values import Value
+from variant_assets.stages.values import Value, Verdict
 
 V = TypeVar("V", bound=Value)
 
@@ -85,12 +85,13 @@ class Variant:
 
 @dataclass(frozen=True)
 class StageOutput:
-    """What a stage leaves behind: its value, at most one picture, and what was asked of a model."""
+    """What a stage leaves: its value, at most one picture, what was asked of a model; the last one a verdict too."""
 
     value: Value
     latency_ms: float
     artifact_url: str | None = None
     request: dict[str, Any] = field(default_factory=dict)
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,9 @@ class Database:
                     "revision": revision,
                 },
             )
+            if output.verdict is not None:
+                written = {"variant": key, "verdict": output.verdict.model_dump_json()}
+                connection.execute(named("save_verdict"), written)
 
     def fail_stage(self, variant: UUID, stage: str, run_id: str, message: str, *, final: bool) -> bool:
         """Records the error; a final one ends the variant. False when the run no longer holds the stage."""

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from resources.queries import SQL_FOLDER
-from resources.settings import Settings
+from resources.settings import SettingError, Settings
 
 # Any constant will do; all migrators of one database must wait for the same one.
 _LOCK_KEY = 0x4A0B_BA51
@@ -64,9 +64,12 @@ def _apply(connection: Connection, path: Path) -> bool:
 
 
 def main() -> int:
-    settings = Settings.from_environment(os.environ)
     try:
+        settings = Settings.from_environment(os.environ)
         applied = migrate(settings.database_url)
+    except SettingError as error:
+        print(error, file=sys.stderr)
+        return 1
     except OperationalError as error:
         print(f"cannot migrate {settings.database_for_people}: {error.orig}", file=sys.stderr)
         return 1

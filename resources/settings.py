@@ -36,10 +36,11 @@ def _database_url(name: str, value: str) -> str:
     return url.render_as_string(hide_password=False)
 
 
-def _whole(least: int) -> Callable[[str, str], int]:
+def _whole(least: int, most: int | None = None) -> Callable[[str, str], int]:
     def parse(name: str, value: str) -> int:
-        if not re.fullmatch(r"\d+", value) or int(value) < least:
-            raise SettingError(f"{name}={value!r} is not a whole number from {least} up")
+        if not re.fullmatch(r"\d+", value) or int(value) < least or (most is not None and int(value) > most):
+            span = f"from {least} up" if most is None else f"from {least} to {most}"
+            raise SettingError(f"{name}={value!r} is not a whole number {span}")
         return int(value)
 
     return parse
@@ -100,7 +101,9 @@ class Settings:
     )
     asset_root: Path = _setting(_path, ".service/assets", "the folder that `/assets/...` URLs lie below")
     state_folder: Path = _setting(_path, ".service", "the embedded database, logs and all else the service keeps")
-    webserver_port: int = _setting(_whole(1), "3000", "where the Dagster UI listens on 127.0.0.1; else the next free")
+    webserver_port: int = _setting(
+        _whole(1, 65535), "3000", "where the Dagster UI listens on 127.0.0.1; else the next free"
+    )
     max_image_pixels: int = _setting(_whole(1), "50000000", "an image with more pixels is refused before it is decoded")
     font_folders: tuple[Path, ...] = _setting(
         _paths, "/usr/share/fonts", "where fonts are looked for, separated by `:`"
@@ -179,6 +182,13 @@ def parse_setting(name: str, environment: Mapping[str, str]) -> Any:
     if not value:
         raise SettingError(f"{name} is not set: {described.metadata['meaning']}")
     return described.metadata["parse"](name, value)
+
+
+def check_settings(environment: Mapping[str, str]) -> None:
+    """Raises SettingError for the first variable that is set and cannot be used."""
+    for name in setting_names():
+        if environment.get(name):
+            parse_setting(name, environment)
 
 
 def settings_table() -> str:

@@ -12,7 +12,15 @@ from pathlib import Path
 
 from resources.settings import SettingError
 from service.postgres import PostgresError
-from service.running import ServiceError, environment, port_note, start, stop
+from service.running import (
+    ServiceError,
+    environment,
+    port_note,
+    prepare_database,
+    running_environment,
+    start,
+    stop,
+)
 
 POOL = "variants"
 
@@ -24,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verbs.add_parser("down", help="stop it")
     verbs.add_parser("env", help="print the variables that Dagster's own commands need, for `eval`")
     parallel = verbs.add_parser("parallel", help="how many variants run at a time, from now on")
-    parallel.add_argument("variants", type=int)
+    parallel.add_argument("variants", type=_at_least_one)
     given = parser.parse_args(arguments)
     try:
         return _do(given)
@@ -35,20 +43,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _do(given: argparse.Namespace) -> int:
     if given.verb == "up":
+        runs_already = running_environment(os.environ) is not None
         record = start(os.environ)
-        print(f"The service runs; its UI is at {record.url}{port_note(record, os.environ)}. Stop it with `make down`.")
+        how = "The service runs already" if runs_already else f"The service runs{port_note(record, os.environ)}"
+        print(f"{how}; its UI is at {record.url}. Stop it with `make down`.")
         return 0
     if given.verb == "down":
         print("The service is stopped." if stop(os.environ) else "The service was not running.")
         return 0
-    variables = environment(os.environ)
+    running = running_environment(os.environ)
     if given.verb == "env":
+        variables = running or _prepared_environment()
         names = ("DATABASE_URL", "DAGSTER_DATABASE_URL", "DAGSTER_HOME", "DAGSTER_LOCAL_DIR", "ASSET_ROOT")
         print("\n".join(f"export {name}={shlex.quote(variables[name])}" for name in names))
         return 0
+    if running is None:
+        raise ServiceError(
+            "the service does not run; start it with `make up`, then set how many variants run at a time"
+        )
     dagster = str(Path(sys.executable).parent / "dagster")
     command = [dagster, "instance", "concurrency", "set", POOL, str(given.variants)]
-    return subprocess.run(command, env=variables).returncode
+    return subprocess.run(command, env=running).returncode
+
+
+def _prepared_environment() -> dict[str, str]:
+    """Without a service: Dagster's commands find a database that has a place for its tables."""
+    variables = environment(os.environ)
+    prepare_database(variables["DATABASE_URL"])
+    return variables
+
+
+def _at_least_one(value: str) -> int:
+    if not value.isdecimal() or int(value) < 1:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a number of variants, 1 or more; write make parallel N=2")
+    return int(value)
 
 
 if __name__ == "__main__":

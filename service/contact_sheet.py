@@ -11,13 +11,13 @@ from PIL import Image, ImageDraw
 
 from variant_assets.stages.fonts import Fonts
 from variant_assets.stages.pictures import planner_picture
-from variant_assets.stages.values import Detections, Layout, Overlap, Plan, Readability, Recognition
+from variant_assets.stages.values import Detections, Layout, Overlap, Plan, Readability, Recognition, Verdict
 
 Picture = NDArray[np.uint8]
 
 _TILE_PX = 460
 _GAP_PX = 24
-_WORDS_PX = 118
+_WORDS_PX = 144
 _PAPER, _INK, _QUIET = (250, 249, 246), (32, 32, 32), (110, 110, 110)
 
 
@@ -32,6 +32,7 @@ class FinishedVariant(NamedTuple):
     recognition: Recognition
     readability: Readability
     overlap: Overlap
+    verdict: Verdict
 
 
 def contact_sheet(variants: Sequence[FinishedVariant], fonts: Fonts) -> Picture:
@@ -56,7 +57,8 @@ def figures(number: int, variant: FinishedVariant) -> list[str]:
     readability, layout = variant.readability, variant.layout
     passes = "passes" if readability.passes_aa else "fails"
     return [
-        f"Variant {number}: {layout.font_size_px} px {layout.face.family}",
+        f"Variant {number}: {variant.verdict.outcome}, score {variant.verdict.score:.2f}",
+        f"{layout.font_size_px} px {layout.face.family}",
         f"contrast {readability.contrast_p1:.1f}:1 at the 1st percentile, {passes} WCAG AA",
         f"objects covered at most {variant.overlap.max_coverage:.1%}",
         f"read back with CER {variant.recognition.cer_ignoring_spaces:.2f}",

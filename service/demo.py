@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -23,10 +24,10 @@ from resources.queries import SQL_FOLDER, load
 from resources.settings import SettingError, Settings
 from service.contact_sheet import FinishedVariant, contact_sheet
 from service.postgres import PostgresError
-from service.running import ServiceError, environment, port_note, start, stop
+from service.running import ServiceError, port_note, running_environment, start, stop
 from service.state import State
 from variant_assets.stages.fonts import Fonts
-from variant_assets.stages.values import Detections, Layout, Overlap, Plan, Readability, Recognition
+from variant_assets.stages.values import Detections, Layout, Overlap, Plan, Readability, Recognition, Verdict
 
 TENANT = "demo-cafe"
 KOREAN = "오늘 볶은 원두로 내린 커피 한 잔, 아메리카노 3,900원"
@@ -111,6 +112,7 @@ class Demo:
                     recognition=Recognition.model_validate(results["ocr_eval"]),
                     readability=Readability.model_validate(results["readability_eval"]),
                     overlap=Overlap.model_validate(results["iou_eval"]),
+                    verdict=Verdict.model_validate(row.verdict),
                 ),
                 {stage: float(latency_ms) for stage, latency_ms in row.latencies_ms.items()},
             )
@@ -164,6 +166,7 @@ def table(finished: Sequence[tuple[FinishedVariant, dict[str, float]]]) -> str:
     ]
     rows += [
         ("all stages", [f"{sum(times.values()):.0f} ms" for _, times in finished]),
+        ("verdict", [f"{variant.verdict.outcome} {variant.verdict.score:.2f}" for variant, _ in finished]),
         ("contrast p1", [f"{variant.readability.contrast_p1:.1f}:1" for variant, _ in finished]),
         ("readability", [f"{variant.readability.score:.2f}" for variant, _ in finished]),
         ("CER", [f"{variant.recognition.cer_ignoring_spaces:.2f}" for variant, _ in finished]),
@@ -179,9 +182,8 @@ _STAGES = (
 
 
 def play(given: dict[str, str]) -> str:
-    """The whole demo on a running service; returns the line that says how it went."""
-    variables = environment(given)
-    settings = Settings.from_environment(variables)
+    """The whole demo on the running service; returns the line that says how it went."""
+    settings = Settings.from_environment(running_environment(given) or given)
     state = State.of(given)
     demo = Demo(create_engine(settings.database_url, poolclass=NullPool), settings.asset_root, state)
     demo.order()
@@ -194,27 +196,43 @@ def play(given: dict[str, str]) -> str:
     return f"job done: {len(finished)} of {len(finished)} variants in {seconds:.1f} s"
 
 
-def main() -> int:
-    given = dict(os.environ)
-    stays = given.get("WAIT", "1") != "0"
-    print("starting PostgreSQL and Dagster …", flush=True)
+def show(given: dict[str, str], *, stays: bool) -> str:
+    """Starts the service, plays the demo and stops what was started; with `stays` only after Ctrl-C."""
+    runs_already = running_environment(given) is not None
     try:
         record = start(given)
-        print(f"the UI is at {record.url}{port_note(record, given)}", flush=True)
+        print(f"the UI is at {record.url}{'' if runs_already else port_note(record, given)}", flush=True)
         outcome = play(given)
-        if stays:
-            print(f"{outcome}\nthe UI stays at {record.url}; Ctrl-C stops everything", flush=True)
-            while True:
-                time.sleep(3600)
-    except (ServiceError, SettingError, PostgresError, DemoError) as error:
-        stop(given)
-        print(f"the demo failed: {error}", file=sys.stderr)
-        return 1
+        if stays and not runs_already:
+            _until_interrupted(f"{outcome}\nthe UI stays at {record.url}; Ctrl-C stops everything")
+        return outcome
+    finally:
+        if not runs_already:
+            stop(given)
+
+
+def _until_interrupted(words: str) -> None:
+    try:
+        print(words, flush=True)
+        while True:
+            time.sleep(3600)
     except KeyboardInterrupt:
         print("\nstopping …", flush=True)
-        stop(given)
-        return 0
-    stop(given)
+
+
+def main() -> int:
+    # Whoever ends the demo otherwise than by Ctrl-C leaves as little behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    print("starting PostgreSQL and Dagster …", flush=True)
+    try:
+        outcome = show(dict(os.environ), stays=os.environ.get("WAIT", "1") != "0")
+    except (ServiceError, SettingError, PostgresError, DemoError) as error:
+        first, *details = str(error).splitlines()
+        print("\n".join([*details, f"the demo failed: {first}"]), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("the demo was interrupted before the job was done", file=sys.stderr)
+        return 130
     print(outcome)
     return 0
 

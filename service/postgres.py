@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -16,10 +17,16 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
+
 USER = "variants"
 DATABASE = "variants"
 _START_TRIES = 3
+_SETTLED_WITHIN_S = 60.0
 _SERVER_USER = "nobody"
+# Numbers of linux/capability.h.
+_CAPABILITIES = {"dac_read_search": 2, "dac_override": 1}
+_CAP_SETPCAP = 8
 
 
 class PostgresError(Exception):
@@ -48,9 +55,7 @@ def start(folder: Path, *, durable: bool = True) -> Cluster:
     with _locked(folder):
         if not (folder / "data" / "PG_VERSION").exists():
             _create(folder)
-        port = running_port(folder)
-        if port is None:
-            port = _start(folder, durable)
+        port = _settled_port(folder) or _start(folder, durable)
         cluster = Cluster(folder, port, (folder / "password").read_text())
         _create_database(cluster)
         return cluster
@@ -74,13 +79,15 @@ def running_port(folder: Path) -> int | None:
 
 
 def _process_and_port(folder: Path) -> tuple[int, int] | None:
-    """What the server's own pid file says, if that process still exists."""
+    """What the server's own pid file says, if that process still exists and no other has got its id since."""
     try:
         lines = (folder / "data" / "postmaster.pid").read_text().splitlines()
-        os.kill(int(lines[0]), 0)
-    except (FileNotFoundError, ProcessLookupError):
+        pid, port = int(lines[0]), int(lines[3])
+        is_server = psutil.Process(pid).name() == "postgres"
+    except (FileNotFoundError, IndexError, psutil.NoSuchProcess):
+        # IndexError: the server is still writing its file.
         return None
-    return int(lines[0]), int(lines[3])
+    return (pid, port) if is_server else None
 
 
 def _create(folder: Path) -> None:
@@ -102,7 +109,7 @@ def _create(folder: Path) -> None:
 
 def _start(folder: Path, durable: bool) -> int:
     """Listens where it did before if that port is free, so that an address once given stays good."""
-    _await_the_end_of_a_dying_server(folder)
+    _end_orphans(folder)
     remembered = folder / "port"
     ports = [int(remembered.read_text())] if remembered.exists() else []
     for port in [*ports, *(_free_port() for _ in range(_START_TRIES))]:
@@ -121,11 +128,36 @@ def _start(folder: Path, durable: bool) -> int:
     raise PostgresError(f"PostgreSQL in {folder} does not start; its log ends:\n{_tail(folder / 'log')}")
 
 
-def _await_the_end_of_a_dying_server(folder: Path) -> None:
-    """After a kill the server's other processes take seconds to end, and keep a new one from starting."""
-    give_up_s = time.monotonic() + 30
-    while _process_and_port(folder) is not None and time.monotonic() < give_up_s:
+def _settled_port(folder: Path) -> int | None:
+    """The port of a server that is still recovering, once it answers; None when there is none, or it has ended."""
+    give_up_s = time.monotonic() + _SETTLED_WITHIN_S
+    while _process_and_port(folder) is not None:
+        port = running_port(folder)
+        if port is not None:
+            return port
+        if time.monotonic() > give_up_s:
+            raise PostgresError(
+                f"PostgreSQL in {folder} runs but does not answer; its log ends:\n{_tail(folder / 'log')}"
+            )
         time.sleep(0.2)
+    return None
+
+
+def _end_orphans(folder: Path) -> None:
+    """After a kill the server's sessions may work on, and keep a new one from starting; their work is lost anyway."""
+    orphans = [process for process in psutil.process_iter(["name"]) if _belongs_to(process, folder / "data")]
+    for orphan in orphans:
+        orphan.send_signal(signal.SIGQUIT)
+    _, stubborn = psutil.wait_procs(orphans, timeout=5)
+    for orphan in stubborn:
+        orphan.kill()
+
+
+def _belongs_to(process: psutil.Process, data: Path) -> bool:
+    try:
+        return bool(process.info["name"] == "postgres" and process.cwd() == str(data.resolve()))
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
 
 
 def _tail(log: Path) -> str:
@@ -185,10 +217,24 @@ def _as_server_user(folder: Path, command: list[str]) -> list[str]:
     prefix = ["setpriv", f"--reuid={_SERVER_USER}", "--regid=nogroup", "--clear-groups"]
     closed = [path for path in (*folder.parents, *_binaries().parents) if not path.stat().st_mode & 0o001]
     if closed:
+        capability = _capability_to_enter(closed[0])
         # access() forgets capabilities of other users than root unless told to keep them; initdb asks it for its files.
         prefix += ["--securebits=+no_setuid_fixup"]
-        prefix += [f"--{kind}-caps=-all,+dac_read_search" for kind in ("inh", "ambient")]
+        prefix += [f"--{kind}-caps=-all,+{capability}" for kind in ("inh", "ambient")]
     return [*prefix, "--", *command]
+
+
+def _capability_to_enter(closed: Path) -> str:
+    """The smallest right of ours that lets the server into folders of root; containers often lack the first."""
+    ours = re.search(r"^CapEff:\s*(\w+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    held = int(ours[1], 16) if ours else 0
+    for name, bit in _CAPABILITIES.items():
+        if held >> bit & 1 and held >> _CAP_SETPCAP & 1:
+            return name
+    raise PostgresError(
+        f"PostgreSQL runs as user {_SERVER_USER}, who may not enter {closed}; move the project to a folder that all may"
+        " enter, run it as an ordinary user, or set DATABASE_URL"
+    )
 
 
 def _give_to_server_user(*paths: Path) -> None:

@@ -8,18 +8,20 @@ import sys
 import time
 from collections.abc import Mapping
 
+import psutil
 from sqlalchemy import create_engine, make_url, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from resources.migrations import migrate
-from resources.settings import PROJECT, Settings, parse_setting
+from resources.settings import PROJECT, Settings, check_settings, parse_setting
 from service import postgres
 from service.doctor import problems
 from service.state import Record, State
 from service.ui import Ui, UiError
 
 _HEALTHY_WITHIN_S = 120.0
+_CONNECTED_WITHIN_S = 10
 
 
 class ServiceError(Exception):
@@ -28,6 +30,7 @@ class ServiceError(Exception):
 
 def environment(given: Mapping[str, str]) -> dict[str, str]:
     """The environment of all processes of the service. Starts the embedded database when none is given."""
+    check_settings(given)
     state = State.of(given)
     state.make()
     database = {} if given.get("DATABASE_URL") else {"DATABASE_URL": postgres.start(state.postgres).url}
@@ -43,38 +46,63 @@ def environment(given: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def running_environment(given: Mapping[str, str]) -> dict[str, str] | None:
+    """The environment that the running service was started with, its database for one; None when none runs."""
+    record = State.of(given).record()
+    if record is None or not record.is_alive:
+        return None
+    return dict(psutil.Process(record.supervisor.pid).environ())
+
+
 def prepare_database(database_url: str) -> list[str]:
     """Reaches the database, migrates it and makes room for Dagster's own tables."""
     url = make_url(database_url)
-    engine = create_engine(url, poolclass=NullPool)
+    engine = create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": _CONNECTED_WITHIN_S})
     try:
         with engine.begin() as connection:
-            connection.execute(text("CREATE SCHEMA IF NOT EXISTS dagster"))
-    except OperationalError as error:
+            # Only where it is missing: who may not create schemas can have it made by somebody else.
+            if connection.scalar(text("SELECT to_regnamespace('dagster')")) is None:
+                connection.execute(text("CREATE SCHEMA IF NOT EXISTS dagster"))
+        return migrate(database_url)
+    except DBAPIError as error:
         raise ServiceError(
             f"cannot use database {url.database} at {url.host}:{url.port or 5432} as {url.username}:"
-            f" {str(error.orig).strip()}\nCheck that the server runs and that DATABASE_URL names its address, user and"
-            " password; without DATABASE_URL an embedded server is used."
+            f" {str(error.orig).strip()}\nCheck that the server runs, that DATABASE_URL names its address, user and"
+            " password, and that the user may create tables and the schema dagster; without DATABASE_URL an embedded"
+            " server is used."
         ) from None
-    return migrate(database_url)
 
 
 def start(given: Mapping[str, str]) -> Record:
-    """Starts everything, waits until it works, and returns what runs. A service that runs already is left as it is."""
+    """Starts everything, waits until it works, and returns what runs.
+
+    A service that runs already is left as it is; what a dead one has left behind is ended first. Raises ServiceError,
+    SettingError or PostgresError, and then nothing is left running.
+    """
     state = State.of(given)
-    running = state.record()
-    if running is not None and running.is_alive:
-        return running
+    state.make()
+    with state.locked():
+        found = state.record()
+        if found is not None and found.is_alive:
+            return found
+        if found is not None:
+            stop(given)
+        try:
+            return _start(given, state)
+        except BaseException:
+            stop(given)
+            raise
+
+
+def _start(given: Mapping[str, str], state: State) -> Record:
     web_port = free_port(parse_setting("WEBSERVER_PORT", given))
     variables = environment(given)
     # What is configured runs or is refused here: nothing falls back to something else.
     if found := problems(Settings.from_environment(variables)):
-        stop(given)
         raise ServiceError("\n".join(found))
     prepare_database(variables["DATABASE_URL"])
     for old in state.logs.glob("*.log"):
         old.replace(old.with_suffix(".previous"))
-    state.forget()
     database = "given" if given.get("DATABASE_URL") else "embedded"
     with (state.logs / "supervisor.log").open("wb") as log:
         # Returns at once: the supervisor goes on in a process and session of its own.
@@ -87,11 +115,7 @@ def start(given: Mapping[str, str]) -> Record:
             stderr=subprocess.STDOUT,
             check=True,
         )
-    try:
-        return _healthy(state, Ui(f"http://127.0.0.1:{web_port}"))
-    except BaseException:
-        stop(given)
-        raise
+    return _healthy(state, Ui(f"http://127.0.0.1:{web_port}"))
 
 
 def stop(given: Mapping[str, str]) -> bool:
@@ -109,7 +133,7 @@ def stop(given: Mapping[str, str]) -> bool:
 
 def free_port(wanted: int) -> int:
     """The wanted port of 127.0.0.1, else the next free one; any free one for 0."""
-    for port in range(wanted, wanted + 50):
+    for port in range(wanted, min(wanted + 50, 65536)):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -117,7 +141,7 @@ def free_port(wanted: int) -> int:
             except OSError:
                 continue
             return int(probe.getsockname()[1])
-    raise ServiceError(f"ports {wanted} to {wanted + 49} of 127.0.0.1 are all taken; set WEBSERVER_PORT to a free one")
+    raise ServiceError(f"port {wanted} of 127.0.0.1 and those after it are all taken; set WEBSERVER_PORT to a free one")
 
 
 def port_note(record: Record, given: Mapping[str, str]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -54,7 +56,12 @@ class Record:
 
     @property
     def is_alive(self) -> bool:
-        return any(process.is_alive() for process in self.processes)
+        """Whether the supervisor lives: what it has left behind is no service."""
+        return self.supervisor.is_alive()
+
+    @property
+    def supervisor(self) -> Process:
+        return self.processes[0]
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,13 @@ class State:
     def make(self) -> None:
         for folder in (self.logs, self.dagster):
             folder.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """One at a time: whoever starts the service."""
+        with (self.folder / ".start.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def write(self, record: Record) -> None:
         unfinished = self._record.with_suffix(".new")

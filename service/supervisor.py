@@ -16,6 +16,7 @@ from service import postgres
 from service.state import Process, Record, State
 
 _LONGEST_PAUSE_S = 30.0
+_DATABASE_PAUSE_S = 5.0
 
 
 def commands(code_port: int, web_port: int, workspace: Path) -> dict[str, list[str]]:
@@ -55,16 +56,26 @@ class Supervisor:
             f"load_from:\n  - grpc_server: {{host: 127.0.0.1, port: {self._code_port}, location_name: job_variants}}\n"
         )
         self._write_record()
-        while not self._stopping.is_set():
-            if self._embedded_postgres and postgres.running_port(self._state.postgres) is None:
-                postgres.start(self._state.postgres)
-            self._keep("code-server")
-            # A daemon that does not find its code server looks again only after a minute.
-            if _listens(self._code_port):
-                self._keep("daemon")
-                self._keep("webserver")
-            self._stopping.wait(0.25)
-        self._end_all()
+        try:
+            while not self._stopping.is_set():
+                self._keep_database()
+                self._keep("code-server")
+                # A daemon that does not find its code server looks again only after a minute.
+                if _listens(self._code_port):
+                    self._keep("daemon")
+                    self._keep("webserver")
+                self._stopping.wait(0.25)
+        finally:
+            self._end_all()
+
+    def _keep_database(self) -> None:
+        if not self._embedded_postgres or postgres.running_port(self._state.postgres) is not None:
+            return
+        try:
+            postgres.start(self._state.postgres)
+        except postgres.PostgresError as error:
+            print(f"{error}\nit is tried again", flush=True)
+            self._stopping.wait(_DATABASE_PAUSE_S)
 
     def _keep(self, name: str) -> None:
         child = self._children.get(name)

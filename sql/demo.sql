@@ -41,7 +41,7 @@ WHERE j.job_id = CAST(:job AS uuid) ORDER BY v.creation_order;
 
 -- name: results
 -- Everything the stages found about a job's variants.
-SELECT v.job_variants_id, i.image_url, o.image_url AS ad_url,
+SELECT v.job_variants_id, v.verdict, i.image_url, o.image_url AS ad_url,
        jsonb_object_agg(r.stage, r.result) AS results, jsonb_object_agg(r.stage, r.latency_ms) AS latencies_ms
 FROM jobs_variants v
 JOIN variant_results r USING (job_variants_id)

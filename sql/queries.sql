@@ -143,6 +143,10 @@ ON CONFLICT (job_variants_id, evaluation_type) WHERE is_current DO UPDATE
 SET overlay_id = excluded.overlay_id, metrics = excluded.metrics, latency_ms = excluded.latency_ms,
     revision = excluded.revision, updated_at = clock_timestamp();
 
+-- name: save_verdict
+-- The verdict on the finished ad, in the transaction of the last stage.
+UPDATE jobs_variants SET verdict = CAST(:verdict AS jsonb) WHERE job_variants_id = CAST(:variant AS uuid);
+
 -- name: find_startable_variants
 -- Variants ready for a run, oldest state first, with the stage to start at: the one after their state, or an earlier
 -- one whose result is missing or stale. Partitions with a run in flight are left out.

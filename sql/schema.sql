@@ -105,6 +105,8 @@ CREATE TABLE jobs_variants (
     -- Changes whenever somebody writes the state; part of the sensor's run key.
     state_revision bigint NOT NULL DEFAULT nextval('variant_revisions'),
     error text,
+    -- pass, warn or fail with reasons and a score: the finished ad as measured.
+    verdict jsonb,
     CONSTRAINT jobs_variants_known_status CHECK (status IN ('queued', 'running', 'done', 'failed')),
     CONSTRAINT jobs_variants_known_step CHECK (current_step IN (
         'img_gen', 'vlm_analyze', 'yolo_detect', 'planner', 'overlay', 'vlm_judge', 'ocr_eval', 'readability_eval',

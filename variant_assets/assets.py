@@ -22,7 +22,8 @@ from variant_assets.stages.overlay import render
 from variant_assets.stages.pictures import planner_picture
 from variant_assets.stages.planner import plan
 from variant_assets.stages.readability_eval import measure
-from variant_assets.stages.values import Analysis, Detections, Layout, Plan
+from variant_assets.stages.values import Analysis, Detections, Judgement, Layout, Plan, Readability, Recognition
+from variant_assets.stages.verdict import verdict
 from variant_assets.stages.vlm_analyze import require_copy
 from variant_assets.stages.yolo_detect import forbid
 
@@ -145,13 +146,13 @@ def readability_eval(
 
 @dg.asset(**STAGE, deps=[readability_eval])
 def iou_eval(context: dg.AssetExecutionContext, db: dg.ResourceParam[Database]) -> Result:
-    """How much of each object lies under the text. The variant is complete when job_completion has verified it."""
+    """How much of each object lies under the text, and the verdict; job_completion then completes the variant."""
     with stage_run(context, db) as work:
-        layout, detections = (
-            work.variant.result("overlay", Layout),
-            work.variant.result("yolo_detect", Detections),
-        )
-        work.save(overlap(layout, detections))
+        variant = work.variant
+        covered = overlap(variant.result("overlay", Layout), variant.result("yolo_detect", Detections))
+        recognition = variant.result("ocr_eval", Recognition)
+        readability, judgement = variant.result("readability_eval", Readability), variant.result("vlm_judge", Judgement)
+        work.save(covered, verdict=verdict(recognition, readability, covered, judgement))
     return work.materialized()
 
 

@@ -16,6 +16,7 @@ from variant_assets.stages.values import (
     Readability,
     Recognition,
     Value,
+    Verdict,
 )
 
 Figures = dict[str, Any]
@@ -128,6 +129,15 @@ def _(value: Overlap) -> Figures:
         "max_coverage": value.max_coverage,
         "max_iou": value.max_iou,
         "text_on_objects": value.text_on_objects,
+    }
+
+
+@figures.register
+def _(value: Verdict) -> Figures:
+    return {
+        "verdict": value.outcome,
+        "verdict_score": value.score,
+        "verdict_reasons": [f"{reason.outcome}: {reason.english} / {reason.korean}" for reason in value.reasons],
     }
 
 

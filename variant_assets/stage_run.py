@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from resources.database import Database, StageOutput, StageRefused, Variant, variant_id
 from variant_assets.figures import figures
-from variant_assets.stages.values import StageError, Value
+from variant_assets.stages.values import StageError, Value, Verdict
 
 RETRIES = dg.RetryPolicy(max_retries=2, delay=1, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
@@ -33,11 +33,13 @@ class StageWork:
         artifact_url: str | None = None,
         request: Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
+        verdict: Verdict | None = None,
     ) -> None:
         """The stage's result. It is stored, with `done`, when the stage leaves its `with` block."""
         latency_ms = (time.monotonic() - self._started_s) * 1000
-        self._saved = StageOutput(value, latency_ms, artifact_url, dict(request or {}))
-        self._metadata = {**figures(value), "latency_ms": round(latency_ms, 1), **(metadata or {})}
+        self._saved = StageOutput(value, latency_ms, artifact_url, dict(request or {}), verdict)
+        told = figures(verdict) if verdict is not None else {}
+        self._metadata = {**told, **figures(value), "latency_ms": round(latency_ms, 1), **(metadata or {})}
 
     @property
     def output(self) -> StageOutput:

@@ -19,6 +19,15 @@ def test_a_variant_goes_through_all_stages_and_completes_its_job(studio: Studio,
     assert sorted(stages) == sorted(STAGES)
 
 
+def test_the_verdict_is_stored_and_shown(studio: Studio, pipeline: Pipeline) -> None:
+    variant = studio.ready_variant(studio.job(), photograph())
+    [materialization] = pipeline.run(variant).asset_materializations_for_node("iou_eval")
+    stored = studio.row("SELECT verdict FROM jobs_variants WHERE job_variants_id = :v", v=variant)[0]
+    assert stored["outcome"] in {"pass", "warn", "fail"}
+    assert materialization.metadata["verdict"].value == stored["outcome"]
+    assert materialization.metadata["verdict_score"].value == stored["score"]
+
+
 def test_the_finished_ad_is_a_picture_of_the_same_size_linked_to_the_variant(
     studio: Studio, pipeline: Pipeline
 ) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy.pool import NullPool
 
 from resources.settings import Settings
 from service import postgres
+from service.__main__ import main
 from service.running import environment, start, stop
 from service.state import State
 from service.ui import Ui
@@ -256,3 +257,14 @@ def test_a_killed_code_server_comes_back_and_variants_go_on(live: Live) -> None:
     job = live.job()
     live.ready_variant(job, photograph())
     live.until_done(job, within_s=180)
+
+
+def test_how_many_variants_run_at_a_time_is_set_for_the_service_that_runs_whatever_this_shell_names(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_FOLDER", str(live.state.folder))
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody:nothing@127.0.0.1:1/elsewhere")
+    assert main(["parallel", "2"]) == 0
+    limit = "SELECT \"limit\" FROM dagster.concurrency_limits WHERE concurrency_key = 'variants'"
+    assert live.row(limit)[0] == 2
+    assert main(["parallel", "3"]) == 0

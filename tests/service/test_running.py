@@ -7,11 +7,24 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.pool import NullPool
 
-from service.running import ServiceError, free_port, port_note, prepare_database, start
+from resources.settings import PROJECT, SettingError
+from service import postgres
+from service.__main__ import main
+from service.running import (
+    ServiceError,
+    free_port,
+    port_note,
+    prepare_database,
+    running_environment,
+    start,
+    stop,
+)
 from service.state import Process, Record, State
 from tests.databases import new_database
 
@@ -57,6 +70,63 @@ def test_a_database_is_prepared_with_our_tables_and_a_place_for_those_of_dagster
         assert prepare_database(url) == []
 
 
+def test_a_user_who_may_not_create_tables_is_told_so(postgres_url: str) -> None:
+    user = f"reader_{uuid4().hex[:8]}"
+    with new_database(postgres_url) as url:
+        engine = create_engine(url, poolclass=NullPool)
+        with engine.begin() as connection:
+            connection.execute(text(f"CREATE ROLE {user} LOGIN PASSWORD 'known'"))
+        try:
+            reader = make_url(url).set(username=user, password="known").render_as_string(hide_password=False)
+            with pytest.raises(ServiceError, match="permission denied") as error:
+                prepare_database(reader)
+        finally:
+            with engine.begin() as connection:
+                connection.execute(text(f"DROP ROLE {user}"))
+    assert f"as {user}" in str(error.value)
+    assert "may create tables" in str(error.value)
+
+
+def test_a_setting_that_cannot_be_used_starts_nothing_not_even_the_database(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="DETECTOR='radar' is not known"):
+        start({**os.environ, "STATE_FOLDER": str(tmp_path), "DATABASE_URL": "", "DETECTOR": "radar"})
+    assert postgres.running_port(State(tmp_path).postgres) is None
+    assert State(tmp_path).record() is None
+
+
+def test_a_migration_that_fails_leaves_no_embedded_database_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {**os.environ, "STATE_FOLDER": str(tmp_path), "DATABASE_URL": ""}
+    monkeypatch.setattr("service.running.prepare_database", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        start(given)
+    assert (State(tmp_path).postgres / "data").exists()
+    assert postgres.running_port(State(tmp_path).postgres) is None
+
+
+def test_how_many_variants_run_at_a_time_is_not_set_for_a_service_that_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STATE_FOLDER", str(tmp_path))
+    assert main(["parallel", "2"]) == 1
+    assert "the service does not run; start it with `make up`" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["parallel", "0"])
+    assert "'0' is not a number of variants" in capsys.readouterr().err
+
+
+def test_the_variables_for_the_commands_of_dagster_suffice_for_them_before_the_first_start(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    tools = Path(sys.executable).parent
+    with new_database(postgres_url) as url:
+        given = {**os.environ, "STATE_FOLDER": str(tmp_path), "ASSET_ROOT": str(tmp_path), "DATABASE_URL": url}
+        check = f'variables=$("{sys.executable}" -m service env) && eval "$variables" && "{tools}/dg" check defs'
+        done = subprocess.run(["bash", "-c", check], cwd=PROJECT, env=given, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
@@ -76,6 +146,17 @@ def test_another_process_under_a_reused_id_is_left_alone(sleeper: subprocess.Pop
     Process("sleeper", sleeper.pid, created_s=1.0).end()
     time.sleep(0.2)
     assert sleeper.poll() is None
+
+
+def test_what_a_dead_supervisor_has_left_behind_is_no_service_and_is_ended(
+    tmp_path: Path, sleeper: subprocess.Popen[bytes]
+) -> None:
+    given = {"STATE_FOLDER": str(tmp_path)}
+    left = Process.of("daemon", sleeper.pid)
+    State(tmp_path).write(Record("http://127.0.0.1:3000", (Process("supervisor", sleeper.pid, created_s=1.0), left)))
+    assert running_environment(given) is None
+    assert stop(given)
+    assert not left.is_alive()
 
 
 def test_the_record_of_what_runs_is_read_as_it_was_written(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:

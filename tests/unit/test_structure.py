@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
 
 import pytest
 
@@ -23,16 +25,17 @@ def test_importing_the_definitions_loads_no_heavy_library_and_needs_no_environme
     assert done.stderr == ""
 
 
+def imports(path: Path) -> set[str]:
+    """The top-level packages that a file imports, wherever in it."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    return {name.split(".")[0] for name in names}
+
+
 @pytest.mark.parametrize("path", sorted((PROJECT / "variant_assets" / "stages").glob("*.py")), ids=lambda p: p.stem)
-def test_a_stage_imports_nothing_from_outside(path: object) -> None:
-    tree = ast.parse(path.read_text())  # type: ignore[attr-defined]
-    imported = {
-        name.split(".")[0]
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""])
-    }
-    assert imported & OUTSIDE == set()
+def test_a_stage_imports_nothing_from_outside(path: Path) -> None:
+    assert imports(path) & OUTSIDE == set()
 
 
 def test_every_direct_dependency_is_pinned_and_there_is_one_opencv() -> None:
@@ -44,6 +47,18 @@ def test_every_direct_dependency_is_pinned_and_there_is_one_opencv() -> None:
     assert [name for name in names if name not in pinned] == []
     assert [name for name in pinned if "opencv" in name] == ["opencv-contrib-python"]
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!_-]+", line) for line in lines)
+
+
+def test_every_package_that_the_code_imports_is_a_direct_dependency() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    direct = {re.split(r"[<>=\[ ]", each)[0] for each in project["project"]["dependencies"]}
+    direct |= {re.split(r"[<>=\[ ]", each)[0] for each in project["dependency-groups"]["dev"]}
+    direct |= {line.split("==")[0] for line in (PROJECT / "constraints-models.txt").read_text().split()}
+    ours = {path.parent.name for path in PROJECT.glob("*/__init__.py")}
+    imported = {module for folder in ours for path in (PROJECT / folder).rglob("*.py") for module in imports(path)}
+    known = packages_distributions()
+    outside = {module: known.get(module, [module]) for module in imported - ours - sys.stdlib_module_names}
+    assert [module for module, names in outside.items() if not direct & {name.lower() for name in names}] == []
 
 
 def test_the_assets_are_the_eight_stages_in_run_order() -> None:

@@ -311,3 +311,24 @@ class Overlap(Value):
     text_on_objects: Fraction
     overlaps: bool
     reason: str
+
+
+# What becomes of the ad --------------------------------------------------------------------------
+
+Outcome = Literal["pass", "warn", "fail"]
+
+
+class Reason(Value):
+    """One thing against an ad, for people who read English or Korean."""
+
+    outcome: Outcome
+    english: str
+    korean: str
+
+
+class Verdict(Value):
+    """All measurements of a variant in one: the worst outcome, every reason for it, and a score to rank variants by."""
+
+    outcome: Outcome
+    reasons: tuple[Reason, ...]
+    score: Fraction
