@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -15,7 +16,7 @@ from uuid import UUID, uuid5
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from variant_assets.stages.values import StageError
 
@@ -24,6 +25,8 @@ Picture = NDArray[np.uint8]
 # Kept from before ultralytics puts its own in its place, which installs packages for files that it does not know.
 _open_image = Image.open
 _URL_PREFIX = "/assets/"
+# Named, because Pillow hands EPS to Ghostscript. It knows the last two only once their plug-ins are imported.
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP", TiffImagePlugin.TiffImageFile.format, WebPImagePlugin.WebPImageFile.format)
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}")
 _KIND = re.compile(r"[a-z][a-z_]{0,31}")
 
@@ -45,7 +48,7 @@ class ImageStore:
             with warnings.catch_warnings():
                 # The limit below is ours; Pillow's own only warns.
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                with _open_image(io.BytesIO(content)) as image:
+                with _open_image(io.BytesIO(content), formats=_FORMATS) as image:
                     self._check_size(image_url, image.size)
                     return _upright_rgb(image)
         except (UnidentifiedImageError, Image.DecompressionBombError) as error:
@@ -85,6 +88,10 @@ class ImageStore:
             ) from None
         except (IsADirectoryError, NotADirectoryError):
             raise StageError(f"image_url {image_url!r} is not a file below {self._root}") from None
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENAMETOOLONG):
+                raise
+            raise StageError(f"image_url {image_url!r} can name no file ({error.strerror}); correct it") from error
         if not content:
             raise StageError(f"image_url {image_url!r} is a file of 0 bytes; generate the image again")
         return content
@@ -92,11 +99,15 @@ class ImageStore:
     def _path(self, image_url: str) -> Path:
         relative = image_url.removeprefix(_URL_PREFIX)
         parts = relative.split("/")
-        plain = relative != image_url and not re.search(r"[\\%\x00-\x1f]", relative)
+        plain = relative != image_url and relative.isprintable() and not re.search(r"[\\%]", relative)
         if not plain or any(part in ("", ".", "..") for part in parts):
             raise StageError(f"image_url {image_url!r} leaves the asset root; it must be {_URL_PREFIX}part/…/name.png")
+        if not self._root.is_dir():
+            # A folder that is not mounted yet may be there at the next try.
+            raise NotADirectoryError(f"the asset root {self._root} is no folder; mount it or correct ASSET_ROOT")
         root = self._root.resolve()
-        path = root.joinpath(*parts).resolve()
+        # Unlike Path.resolve, this leaves a loop of links for the reading to report.
+        path = Path(os.path.realpath(root.joinpath(*parts)))
         if not path.is_relative_to(root):
             raise StageError(
                 f"image_url {image_url!r} leaves the asset root through a link; store the file itself there"

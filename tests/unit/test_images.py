@@ -1,13 +1,14 @@
 """What is read from, and written below, the asset root."""
 
 import io
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
@@ -102,9 +103,9 @@ def test_a_link_that_leads_out_is_refused(store: ImageStore, root: Path) -> None
         store.load("/assets/link.png")
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=40))
-def test_no_url_ever_reaches_a_file_outside_the_root(url: str) -> None:
-    store = ImageStore(Path("/nonexistent/assets"))
+def test_no_url_ever_reaches_a_file_outside_the_root(store: ImageStore, url: str) -> None:
     with pytest.raises(StageError):
         store.load(url if url.startswith("/assets/") else f"/assets/{url}")
 
@@ -180,3 +181,41 @@ def test_a_file_that_may_not_be_read_now_is_no_verdict_on_the_image(
     monkeypatch.setattr(Path, "read_bytes", disk_error)
     with pytest.raises(OSError, match="Input/output error"):
         store.load(url)
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".png", "\ud800.png", "a\n.png", "loop.png"])
+def test_a_url_that_can_name_no_file_is_refused_and_not_tried_again(store: ImageStore, root: Path, name: str) -> None:
+    (root / "loop.png").symlink_to(root / "loop.png")
+    with pytest.raises(StageError, match="image_url"):
+        store.load(f"/assets/{name}")
+
+
+def test_a_root_that_is_not_mounted_is_worth_another_try(tmp_path: Path) -> None:
+    with pytest.raises(NotADirectoryError, match="asset root"):
+        ImageStore(tmp_path / "unmounted").load("/assets/a.png")
+
+
+def test_a_format_that_another_program_would_read_is_no_image(store: ImageStore, root: Path) -> None:
+    with pytest.raises(StageError, match="not an image"):
+        store.load(put(root, b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "WEBP"])
+def test_the_usual_formats_are_read(store: ImageStore, root: Path, kind: str) -> None:
+    assert store.load(put(root, Image.fromarray(PICTURE), kind)).shape == PICTURE.shape
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of odd metadata before it gives up or goes on
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF"])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damaged_bytes_give_a_picture_or_a_stage_error_and_nothing_else(
+    store: ImageStore, root: Path, kind: str, data: st.DataObject
+) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(PICTURE[:9, :12]).save(buffer, kind)
+    damaged = bytearray(buffer.getvalue()[: data.draw(st.integers(1, len(buffer.getvalue())))])
+    for _ in range(data.draw(st.integers(0, 4))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    with suppress(StageError):
+        assert store.load(put(root, bytes(damaged))).ndim == 3

@@ -8,8 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from resources.ocr.embedded import EmbeddedOcr, with_numbers_of
-from resources.ocr.glyph_map import glyph_map
+from resources.ocr.embedded import EmbeddedOcr
 from resources.settings import parse_setting
 from variant_assets.stages.values import LineToRead, Rect, Rgb, Script, Size, StageError
 
@@ -58,20 +57,6 @@ def test_where_nothing_is_written_nothing_is_read_and_nothing_breaks(script: Scr
 def test_without_korean_data_korean_is_unsupported_and_not_a_low_score(tmp_path: Path) -> None:
     with pytest.raises(StageError, match=r"unsupported language.*tesseract-ocr-kor"):
         EmbeddedOcr([tmp_path]).read(*_one(drawn("커피", "hangul")))
-
-
-def test_numbers_are_taken_from_the_reading_that_spells_them_better() -> None:
-    assert with_numbers_of("커피 4.500 원", "4,500") == "커피 4,500 원"
-    assert with_numbers_of("커피 4.500 원", "9,900") == "커피 4.500 원"
-
-
-def test_background_of_the_text_colour_that_leaves_the_line_is_no_glyph() -> None:
-    image = np.full((60, 200, 3), 90, dtype=np.uint8)
-    image[20:40, 60:70] = 255
-    image[:, 150:] = 255
-    glyphs = glyph_map(image, (0, 0, 200, 60), (255, 255, 255), 60)
-    assert (glyphs[12:-12, 12 + 62 : 12 + 68][25:35] == 0).all()
-    assert (glyphs[:, 12 + 155 :] == 255).all()
 
 
 def _one(drawn: Drawn) -> tuple[NDArray[np.uint8], tuple[LineToRead]]:
