@@ -60,6 +60,7 @@ def stage_run(context: dg.AssetExecutionContext, db: Database) -> Iterator[Stage
     stage = context.asset_key.to_user_string()
     try:
         key = variant_id(context.partition_key)
+        _stop_if_terminated(context, db)
         _claim(context, db, stage)
     except StageRefused as refusal:
         raise dg.Failure(str(refusal), allow_retries=False) from refusal
@@ -80,6 +81,7 @@ def stage_run(context: dg.AssetExecutionContext, db: Database) -> Iterator[Stage
         record(error, final=True)
         raise dg.Failure(_text(error), allow_retries=False) from error
     except Exception as error:
+        _stop_if_terminated(context, db)
         record(error, final=context.retry_number >= RETRIES.max_retries)
         raise
 
@@ -94,6 +96,15 @@ def _claim(context: dg.AssetExecutionContext, db: Database, stage: str) -> None:
             f"variant {key} is being worked on by run {holder}; wait for that run or terminate it, then materialize"
             f" {stage} again"
         )
+
+
+def _stop_if_terminated(context: dg.AssetExecutionContext, db: Database) -> None:
+    """Ends the variant when an operator terminates the run: an interrupt that comes while a library is being imported
+    is swallowed by it, or becomes an error of another kind."""
+    run = context.instance.get_run_by_id(context.run.run_id)
+    if run is not None and run.status is dg.DagsterRunStatus.CANCELING:
+        db.end_terminated_stage(variant_id(context.partition_key), run.run_id)
+        raise dg.Failure(f"run {run.run_id} was terminated", allow_retries=False)
 
 
 def _is_live(instance: dg.DagsterInstance, run_id: str) -> bool:

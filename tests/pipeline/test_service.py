@@ -45,7 +45,10 @@ CHECKS = """
 query($limit: Int!) { assetCheckExecutions(assetKey: {path: ["iou_eval"]}, checkName: "job_completion", limit: $limit) {
   status evaluation { partition success description } } }
 """
-TERMINATE = "mutation($id: String!) { terminateRun(runId: $id) { __typename } }"
+TERMINATE = """
+mutation($id: String!) { terminateRun(runId: $id) {
+  __typename ... on TerminateRunFailure { message } ... on PythonError { message } } }
+"""
 
 
 @dataclass
@@ -227,8 +230,9 @@ def test_a_run_that_is_terminated_ends_its_variant_visibly_and_can_be_run_again(
     # At its first stage, for a worker looks only twice a second whether it is to end.
     live.until(lambda: live.state_of(variant) == ("vlm_analyze", "running"))
     [run] = [run["runId"] for run in live.runs_of(variant) if run["status"] == "STARTED"]
-    live.ui.query(TERMINATE, id=run)
-    live.until(lambda: live.state_of(variant)[1] == "failed")
+    answer = live.ui.query(TERMINATE, id=run)["terminateRun"]
+    assert answer["__typename"] == "TerminateRunSuccess", answer
+    live.until(lambda: live.state_of(variant)[1] == "failed", within_s=40)
     assert "was terminated at stage" in str(live.error(variant))
     assert live.job_state(job)[1] == "failed"
     live.materialize(variant, *STAGES)
