@@ -1,0 +1,150 @@
+"""Generated ad scenes: one to five things on a ground, with the exact mask of each; the seed is the scene."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+from numpy.random import Generator
+from PIL import Image as Pillow
+
+from benchmarks.creative import grounds, things
+from variant_assets.stages.geometry import Bits, Image, bounds
+from variant_assets.stages.values import Rect, Rgb, Size
+
+FORMATS = (
+    (1080, 1080),
+    (1080, 1350),
+    (1080, 1920),
+    (1920, 1080),
+    (512, 512),
+    (1280, 720),
+    (768, 960),
+    (2160, 2160),
+)
+_LAYOUTS = ("centred", "left", "right", "low", "high", "two apart", "row of three", "five scattered")
+
+
+class TrueObject(NamedTuple):
+    """What is really in a picture: `mask` (height, width) where it is exact, else the box is all that is known."""
+
+    label: str
+    box: Rect
+    mask: Bits | None
+
+
+class Scene(NamedTuple):
+    name: str
+    image: Image
+    objects: tuple[TrueObject, ...]
+
+    @property
+    def size(self) -> Size:
+        return Size(width_px=self.image.shape[1], height_px=self.image.shape[0])
+
+    def true_mask(self) -> Bits:
+        """(height, width): the pixels of all true objects, boxes where no mask is known."""
+        return np.logical_or.reduce([object_mask(found, self.size) for found in self.objects] or [self._nothing()])
+
+    def _nothing(self) -> Bits:
+        return np.zeros(self.image.shape[:2], dtype=bool)
+
+
+def object_mask(found: TrueObject, size: Size) -> Bits:
+    if found.mask is not None:
+        return found.mask
+    left, top, right, bottom = (round(value) for value in found.box.corners_px(size))
+    mask = np.zeros((size.height_px, size.width_px), dtype=bool)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+def scenes() -> Iterator[Callable[[], Scene]]:
+    """Every ground in both lights with two arrangements; formats and things take turns. Made when called."""
+    for number, (ground, dark, turn) in enumerate(product(grounds.GROUNDS, (False, True), range(6))):
+        layout = _LAYOUTS[(number * 3 + turn) % len(_LAYOUTS)]
+        yield _maker(number, ground, dark, layout, FORMATS[(number + number // len(FORMATS)) % len(FORMATS)])
+
+
+def _maker(number: int, ground: str, dark: bool, layout: str, dimensions: tuple[int, int]) -> Callable[[], Scene]:
+    return lambda: make(number, ground, dark, layout, dimensions)
+
+
+def make(number: int, ground: str, dark: bool, layout: str, dimensions: tuple[int, int]) -> Scene:
+    random = np.random.default_rng(1000 + number)
+    width, height = dimensions
+    image = grounds.paint(ground, width, height, dark, random)
+    placed = []
+    for corner_x, corner_y, side in _places(layout, width, height, random):
+        label = things.LABELS[int(random.integers(len(things.LABELS)))]
+        picture, mask = _pasted(image, things.paint(label, side, random), corner_x, corner_y)
+        image = picture
+        placed.append((label, mask))
+    objects = tuple(_true_object(label, mask) for label, mask in _in_front(placed))
+    shade = "dark" if dark else "light"
+    return Scene(f"{number:03d} {ground} {shade} {layout} {width}x{height}", image, objects)
+
+
+def _places(layout: str, width: int, height: int, random: Generator) -> list[tuple[int, int, int]]:
+    """(left, top, side) in px of square frames; they may overlap a little where things stand together."""
+    short = min(width, height)
+
+    def frame(x: float, y: float, share: float) -> tuple[int, int, int]:
+        side = round(short * share * float(random.uniform(0.9, 1.1)))
+        jitter_x, jitter_y = random.uniform(-0.02, 0.02, 2)
+        return round((x + jitter_x) * width - side / 2), round((y + jitter_y) * height - side / 2), side
+
+    if layout == "five scattered":
+        spots = [(0.18, 0.2), (0.8, 0.22), (0.5, 0.52), (0.2, 0.8), (0.8, 0.78)]
+        return [frame(x, y, 0.24) for x, y in spots]
+    single = {
+        "centred": [(0.5, 0.55, 0.5)],
+        "left": [(0.27, 0.55, 0.48)],
+        "right": [(0.73, 0.5, 0.48)],
+        "low": [(0.5, 0.74, 0.46)],
+        "high": [(0.5, 0.27, 0.46)],
+        "two apart": [(0.24, 0.3, 0.36), (0.75, 0.72, 0.36)],
+        "row of three": [(0.2, 0.62, 0.3), (0.5, 0.6, 0.32), (0.8, 0.62, 0.3)],
+    }
+    return [frame(*spot) for spot in single[layout]]
+
+
+def _pasted(image: Image, thing: things.Thing, left: int, top: int) -> tuple[Image, Bits]:
+    """The picture with a thing and its soft shadow on it, and the thing's mask."""
+    height, width = image.shape[:2]
+    canvas = Pillow.fromarray(image).convert("RGBA")
+    canvas.alpha_composite(_at(thing.shadow, left, top, width, height))
+    canvas.alpha_composite(_at(thing.picture, left, top, width, height))
+    alpha = np.asarray(_at(thing.picture, left, top, width, height))[..., 3]
+    return np.asarray(canvas.convert("RGB")), alpha > 127
+
+
+def _at(layer: Pillow.Image, left: int, top: int, width: int, height: int) -> Pillow.Image:
+    whole = Pillow.new("RGBA", (width, height), (0, 0, 0, 0))
+    whole.paste(layer, (left, top))
+    return whole
+
+
+def _in_front(placed: list[tuple[str, Bits]]) -> Iterator[tuple[str, Bits]]:
+    """Each thing's visible pixels: later ones stand in front."""
+    for number, (label, mask) in enumerate(placed):
+        hidden = np.logical_or.reduce([later for _, later in placed[number + 1 :]] or [np.zeros_like(mask)])
+        yield label, mask & ~hidden
+
+
+def _true_object(label: str, mask: Bits) -> TrueObject:
+    corners = bounds(mask)
+    if corners is None:
+        raise ValueError(f"the {label} lies outside the picture")
+    return TrueObject(label, Rect.from_corners_px(*corners, _size(mask)), mask)
+
+
+def _size(mask: Bits) -> Size:
+    return Size(width_px=mask.shape[1], height_px=mask.shape[0])
+
+
+def mean_color(image: Image) -> Rgb:
+    red, green, blue = (int(value) for value in image.reshape(-1, 3).mean(axis=0))
+    return red, green, blue
