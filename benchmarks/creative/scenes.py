@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 
 from benchmarks.creative import grounds, things
 from variant_assets.stages.geometry import Bits, Image, bounds
-from variant_assets.stages.values import Rect, Rgb, Size
+from variant_assets.stages.values import Rect, Size
 
 FORMATS = (
     (1080, 1080),
@@ -62,10 +62,10 @@ def object_mask(found: TrueObject, size: Size) -> Bits:
 
 
 def scenes() -> Iterator[Callable[[], Scene]]:
-    """Every ground in both lights with two arrangements; formats and things take turns. Made when called."""
-    for number, (ground, dark, turn) in enumerate(product(grounds.GROUNDS, (False, True), range(6))):
-        layout = _LAYOUTS[(number * 3 + turn) % len(_LAYOUTS)]
-        yield _maker(number, ground, dark, layout, FORMATS[(number + number // len(FORMATS)) % len(FORMATS)])
+    """Every ground in both lights six times; arrangements, formats and things take turns. Made when called."""
+    for number, (ground, dark, _) in enumerate(product(grounds.GROUNDS, (False, True), range(6))):
+        layout = _LAYOUTS[(number * 5 + number // len(_LAYOUTS)) % len(_LAYOUTS)]
+        yield _maker(number, ground, dark, layout, FORMATS[(number + number // 3) % len(FORMATS)])
 
 
 def _maker(number: int, ground: str, dark: bool, layout: str, dimensions: tuple[int, int]) -> Callable[[], Scene]:
@@ -143,8 +143,3 @@ def _true_object(label: str, mask: Bits) -> TrueObject:
 
 def _size(mask: Bits) -> Size:
     return Size(width_px=mask.shape[1], height_px=mask.shape[0])
-
-
-def mean_color(image: Image) -> Rgb:
-    red, green, blue = (int(value) for value in image.reshape(-1, 3).mean(axis=0))
-    return red, green, blue

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.random import Generator
 from PIL import Image as Pillow
-from PIL import ImageChops, ImageDraw, ImageFilter
+from PIL import ImageDraw, ImageFilter
 
 from variant_assets.stages.values import Rgb
 
@@ -34,7 +34,9 @@ def paint(label: str, side_px: int, random: Generator) -> Thing:
     reduced = _lit(layer.resize((side_px, side_px), Pillow.Resampling.LANCZOS), random)
     shade = reduced.getchannel("A").filter(ImageFilter.GaussianBlur(side_px / 22)).point(lambda value: value * 0.4)
     shadow = Pillow.new("RGBA", reduced.size, (0, 0, 0, 255))
-    shadow.putalpha(ImageChops.offset(shade, side_px // 40, side_px // 24))
+    # An affine transform leaves what comes in from outside empty.
+    moved = (1, 0, -side_px // 40, 0, 1, -side_px // 24)
+    shadow.putalpha(shade.transform(shade.size, Pillow.Transform.AFFINE, moved))
     return Thing(reduced, shadow)
 
 
@@ -50,7 +52,9 @@ def _lit(layer: Pillow.Image, random: Generator) -> Pillow.Image:
 
 
 def _hue(random: Generator, low: float, high: float, strong: float, bright: float) -> Rgb:
-    rgb = colorsys.hsv_to_rgb(random.uniform(low, high), strong * random.uniform(0.7, 1), bright * random.uniform(0.8, 1))
+    rgb = colorsys.hsv_to_rgb(
+        random.uniform(low, high), strong * random.uniform(0.7, 1), bright * random.uniform(0.8, 1)
+    )
     return int(rgb[0] * 255), int(rgb[1] * 255), int(rgb[2] * 255)
 
 
@@ -87,7 +91,12 @@ def _cup(draw: ImageDraw.ImageDraw, side: int, random: Generator) -> None:
     china = _hue(random, 0.0, 1.0, 0.35, 0.95)
     handle = (0.66 * side, 0.38 * side, 0.94 * side, 0.7 * side)
     draw.ellipse(handle, outline=china, width=max(3, side // 18))
-    wall = [(0.1 * side, 0.25 * side), (0.76 * side, 0.25 * side), (0.64 * side, 0.88 * side), (0.22 * side, 0.88 * side)]
+    wall = [
+        (0.1 * side, 0.25 * side),
+        (0.76 * side, 0.25 * side),
+        (0.64 * side, 0.88 * side),
+        (0.22 * side, 0.88 * side),
+    ]
     draw.polygon(wall, fill=china)
     draw.ellipse((0.22 * side, 0.82 * side, 0.64 * side, 0.94 * side), fill=china)
     draw.ellipse((0.1 * side, 0.14 * side, 0.76 * side, 0.36 * side), fill=china)
@@ -98,7 +107,12 @@ def _bottle(draw: ImageDraw.ImageDraw, side: int, random: Generator) -> None:
     glass, label = _hue(random, 0.2, 0.6, 0.7, 0.5), _hue(random, 0.0, 1.0, 0.25, 0.95)
     draw.rounded_rectangle((0.33 * side, 0.36 * side, 0.67 * side, 0.97 * side), radius=0.06 * side, fill=glass)
     draw.polygon(
-        [(0.33 * side, 0.42 * side), (0.44 * side, 0.25 * side), (0.56 * side, 0.25 * side), (0.67 * side, 0.42 * side)],
+        [
+            (0.33 * side, 0.42 * side),
+            (0.44 * side, 0.25 * side),
+            (0.56 * side, 0.25 * side),
+            (0.67 * side, 0.42 * side),
+        ],
         fill=glass,
     )
     draw.rectangle((0.44 * side, 0.06 * side, 0.56 * side, 0.27 * side), fill=glass)
@@ -127,7 +141,9 @@ def _person(draw: ImageDraw.ImageDraw, side: int, random: Generator) -> None:
     draw.ellipse((0.32 * side, 0.1 * side, 0.68 * side, 0.54 * side), fill=skin)
     for x in (0.43, 0.57):
         draw.ellipse(((x - 0.025) * side, 0.27 * side, (x + 0.025) * side, 0.3 * side), fill=(40, 30, 30))
-    draw.arc((0.42 * side, 0.32 * side, 0.58 * side, 0.45 * side), 20, 160, fill=(150, 60, 60), width=max(2, side // 80))
+    draw.arc(
+        (0.42 * side, 0.32 * side, 0.58 * side, 0.45 * side), 20, 160, fill=(150, 60, 60), width=max(2, side // 80)
+    )
 
 
 _PAINTERS: dict[str, Painter] = {
