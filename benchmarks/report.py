@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure of this run against what it should at most be."""
+    """A figure of this run against what it should be."""
 
     figure: str
     value: float
@@ -21,7 +21,11 @@ class Goal:
 
     @classmethod
     def at_most(cls, figure: str, value: float, limit: float, unit: str) -> Goal:
-        return cls(figure, round(value, 3), f"≤ {limit:g} {unit}", value <= limit)
+        return cls(figure, round(value, 3), f"≤ {limit:g} {unit}".rstrip(), value <= limit)
+
+    @classmethod
+    def at_least(cls, figure: str, value: float, limit: float, unit: str) -> Goal:
+        return cls(figure, round(value, 4), f"≥ {limit:g} {unit}".rstrip(), value >= limit)
 
 
 def report(arguments: Sequence[str] | None, description: str) -> argparse.Namespace:
@@ -30,8 +34,10 @@ def report(arguments: Sequence[str] | None, description: str) -> argparse.Namesp
     return parser.parse_args(arguments)
 
 
-def publish(figures: dict[str, Any], goals: Sequence[Goal], path: Path | None) -> None:
-    """Prints figures and goals; the JSON holds both, goals last."""
+def publish(
+    figures: dict[str, Any], goals: Sequence[Goal], path: Path | None, details: dict[str, Any] | None = None
+) -> None:
+    """Prints figures and goals; the JSON holds both, and details that are too long to print, goals last."""
     for name, value in figures.items():
         print(f"{name:48} {value}")
     print()
@@ -39,5 +45,5 @@ def publish(figures: dict[str, Any], goals: Sequence[Goal], path: Path | None) -
         print(f"{goal.figure:48} {goal.value:>10}  {goal.goal:12} {'met' if goal.met else 'NOT MET'}")
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        content = {**figures, "goals": [asdict(goal) for goal in goals]}
+        content = {**figures, **(details or {}), "goals": [asdict(goal) for goal in goals]}
         path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

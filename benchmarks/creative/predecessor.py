@@ -1,9 +1,9 @@
 """The predecessor's placement and drawing, as far as its description goes.
 
 One banner in a fixed place, or the first of five rectangles whose IoU with every object is at most 0.05; padding of
-8 %; words wrapped at spaces, 96 px down to 28 px until they fit, and drawn at 28 px even when they do not; the recommended
-colour, with nothing under it. The description names one of the five rectangles; the others are the same band lower
-down, and a column on each side.
+8 %; words wrapped at spaces, 96 px down to 28 px until they fit, and drawn at 28 px even when they do not; the
+recommended colour, with nothing under it. The description names one of the five rectangles; the others are the same
+band lower down, and a column on each side.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ def written(image: Image, region: Rect, copy: str, fill: Rgb, fonts: Fonts) -> t
         masks.append(runs_mask(placed, font_size_px, size, fonts))
         corners = ink[0] + x, ink[1] + baseline, ink[2] + x, ink[3] + baseline
         lines.append(TextLine(text=line, runs=placed, ink=Rect.from_corners_px(*corners, size)))
-    ink = _around([line.ink for line in lines])
+    block = _around([line.ink for line in lines])
     layout = Layout(
         text=text,
         lines=tuple(lines),
         region=region,
-        text_rect=ink,
-        ink=ink,
+        text_rect=block,
+        ink=block,
         face=face,
         font_size_px=font_size_px,
         line_height_px=leading,

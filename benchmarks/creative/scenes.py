@@ -46,7 +46,8 @@ class Scene(NamedTuple):
 
     def true_mask(self) -> Bits:
         """(height, width): the pixels of all true objects, boxes where no mask is known."""
-        return np.logical_or.reduce([object_mask(found, self.size) for found in self.objects] or [self._nothing()])
+        masks = [object_mask(found, self.size) for found in self.objects]
+        return np.asarray(np.logical_or.reduce([self._nothing(), *masks]))
 
     def _nothing(self) -> Bits:
         return np.zeros(self.image.shape[:2], dtype=bool)

@@ -91,13 +91,8 @@ def _cup(draw: ImageDraw.ImageDraw, side: int, random: Generator) -> None:
     china = _hue(random, 0.0, 1.0, 0.35, 0.95)
     handle = (0.66 * side, 0.38 * side, 0.94 * side, 0.7 * side)
     draw.ellipse(handle, outline=china, width=max(3, side // 18))
-    wall = [
-        (0.1 * side, 0.25 * side),
-        (0.76 * side, 0.25 * side),
-        (0.64 * side, 0.88 * side),
-        (0.22 * side, 0.88 * side),
-    ]
-    draw.polygon(wall, fill=china)
+    wall = ((0.1, 0.25), (0.76, 0.25), (0.64, 0.88), (0.22, 0.88))
+    draw.polygon([(x * side, y * side) for x, y in wall], fill=china)
     draw.ellipse((0.22 * side, 0.82 * side, 0.64 * side, 0.94 * side), fill=china)
     draw.ellipse((0.1 * side, 0.14 * side, 0.76 * side, 0.36 * side), fill=china)
     draw.ellipse((0.14 * side, 0.17 * side, 0.72 * side, 0.33 * side), fill=_hue(random, 0.05, 0.09, 0.8, 0.4))
@@ -106,15 +101,8 @@ def _cup(draw: ImageDraw.ImageDraw, side: int, random: Generator) -> None:
 def _bottle(draw: ImageDraw.ImageDraw, side: int, random: Generator) -> None:
     glass, label = _hue(random, 0.2, 0.6, 0.7, 0.5), _hue(random, 0.0, 1.0, 0.25, 0.95)
     draw.rounded_rectangle((0.33 * side, 0.36 * side, 0.67 * side, 0.97 * side), radius=0.06 * side, fill=glass)
-    draw.polygon(
-        [
-            (0.33 * side, 0.42 * side),
-            (0.44 * side, 0.25 * side),
-            (0.56 * side, 0.25 * side),
-            (0.67 * side, 0.42 * side),
-        ],
-        fill=glass,
-    )
+    shoulders = ((0.33, 0.42), (0.44, 0.25), (0.56, 0.25), (0.67, 0.42))
+    draw.polygon([(x * side, y * side) for x, y in shoulders], fill=glass)
     draw.rectangle((0.44 * side, 0.06 * side, 0.56 * side, 0.27 * side), fill=glass)
     draw.rectangle((0.43 * side, 0.03 * side, 0.57 * side, 0.09 * side), fill=_hue(random, 0, 1, 0.8, 0.7))
     draw.rectangle((0.33 * side, 0.52 * side, 0.67 * side, 0.8 * side), fill=label)
@@ -141,9 +129,8 @@ def _person(draw: ImageDraw.ImageDraw, side: int, random: Generator) -> None:
     draw.ellipse((0.32 * side, 0.1 * side, 0.68 * side, 0.54 * side), fill=skin)
     for x in (0.43, 0.57):
         draw.ellipse(((x - 0.025) * side, 0.27 * side, (x + 0.025) * side, 0.3 * side), fill=(40, 30, 30))
-    draw.arc(
-        (0.42 * side, 0.32 * side, 0.58 * side, 0.45 * side), 20, 160, fill=(150, 60, 60), width=max(2, side // 80)
-    )
+    mouth = (0.42 * side, 0.32 * side, 0.58 * side, 0.45 * side)
+    draw.arc(mouth, 20, 160, fill=(150, 60, 60), width=max(2, side // 80))
 
 
 _PAINTERS: dict[str, Painter] = {

@@ -1,0 +1,58 @@
+"""How good the ads are, against the predecessor's, on pictures with known objects."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.creative import sheet
+from benchmarks.creative.cost import cost
+from benchmarks.creative.run import SceneFigures, all_scenes, run
+from benchmarks.creative.table import by_method, detector_figures, goals, print_table
+from benchmarks.report import publish
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = _arguments(arguments)
+    numbers = _spread(all_scenes(), given.limit)
+    results = run(numbers, given.workers)
+    rows = by_method(results)
+    print_table(rows)
+    costs = cost()
+    extra: dict[str, Any] = {
+        **costs._asdict(),
+        "refused": sum(len([m for m in result.refused if m.startswith("ours")]) for result in results),
+        "differing": sum(not result.same_twice for result in results),
+    }
+    figures = {"scenes": len(numbers), **detector_figures(results), **extra}
+    if given.sheet is not None:
+        sheet.worst(results, given.sheet)
+    publish(figures, goals(rows, extra), given.json, details={"methods": rows, "ads": _ads(results)})
+    return 0
+
+
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.creative", description=__doc__)
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--limit", type=int, help="only so many scenes, spread over all of them")
+    parser.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
+    parser.add_argument("--sheet", type=Path, help="write a PNG of the 12 worst ads here")
+    return parser.parse_args(arguments)
+
+
+def _spread(numbers: list[int], limit: int | None) -> list[int]:
+    if limit is None or limit >= len(numbers):
+        return numbers
+    return [numbers[round(place * (len(numbers) - 1) / max(1, limit - 1))] for place in range(limit)]
+
+
+def _ads(results: Sequence[SceneFigures]) -> list[dict[str, Any]]:
+    return [asdict(ad) for result in results for ad in result.ads]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
