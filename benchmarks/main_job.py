@@ -19,6 +19,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from benchmarks.report import Goal, publish, report
+from benchmarks.stages import ROUNDS, Backends, StageTimes, stage_times
 from resources.detector.saliency import SaliencyDetector
 from resources.ocr.embedded import EmbeddedOcr
 from resources.settings import PROJECT, Settings, parse_setting
@@ -27,21 +28,12 @@ from service.demo import KOREAN, Demo, generated_images
 from service.running import environment, start, stop
 from service.state import State
 from variant_assets.stages.fonts import Fonts
-from variant_assets.stages.geometry import size_of
-from variant_assets.stages.iou_eval import overlap
-from variant_assets.stages.ocr_eval import lines_to_read, score
-from variant_assets.stages.overlay import render
-from variant_assets.stages.planner import plan
-from variant_assets.stages.readability_eval import measure
-from variant_assets.stages.yolo_detect import forbid
-
-_ROUNDS = 5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = report(arguments, __doc__ or "")
     imports_s = import_seconds("variant_assets.definitions"), import_seconds("dagster")
-    cold, warm = stage_times_ms()
+    cold, warm = embedded_stage_times()
     job_s, worker_mb = demo_job()
     figures: dict[str, Any] = {
         "hand-over to job done, three variants, s": round(job_s, 1),
@@ -49,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "import of the definitions, s": round(imports_s[0], 2),
         "import of dagster alone, s": round(imports_s[1], 2),
         **{
-            f"{stage} at 1080×1080, first / median of {_ROUNDS} ms": f"{cold[stage]:.0f} / {warm[stage]:.0f}"
+            f"{stage} at 1080×1080, first / median of {ROUNDS} ms": f"{cold[stage]:.0f} / {warm[stage]:.0f}"
             for stage in warm
         },
         "all eight stages, first / median ms": f"{sum(cold.values()):.0f} / {sum(warm.values()):.0f}",
@@ -76,39 +68,14 @@ def import_seconds(module: str) -> float:
     return statistics.median(seconds(f"import {module}") - seconds("pass") for _ in range(3))
 
 
-def stage_times_ms() -> tuple[dict[str, float], dict[str, float]]:
-    """Of each stage's own work on one picture: the first time in this process, and the median afterwards."""
-    image = list(generated_images())[-1]
-    fonts = Fonts(parse_setting("FONT_FOLDERS", {}))
-    vision, detector, ocr = MeasuredVision(), SaliencyDetector(), EmbeddedOcr(parse_setting("TESSDATA_FOLDERS", {}))
-    rounds: list[dict[str, float]] = []
-    for _ in range(_ROUNDS + 1):
-        times: dict[str, float] = {}
-        with _timed(times, "vlm_analyze"):
-            analysis = vision.analyze(image, KOREAN)
-        with _timed(times, "yolo_detect"):
-            detections, mask = forbid(detector.detect(image).objects, size_of(image), detector.info)
-        with _timed(times, "planner"):
-            planned = plan(image, detections, mask, analysis, KOREAN)
-        with _timed(times, "overlay"):
-            layout, ad = render(image, planned, KOREAN, fonts, analysis)
-        with _timed(times, "vlm_judge"):
-            vision.judge(ad, KOREAN, KOREAN)
-        with _timed(times, "ocr_eval"):
-            score(layout, ocr.read(ad, lines_to_read(layout)), ocr.info)
-        with _timed(times, "readability_eval"):
-            measure(image, ad, layout, fonts)
-        with _timed(times, "iou_eval"):
-            overlap(layout, detections)
-        rounds.append(times)
-    return rounds[0], {stage: statistics.median(each[stage] for each in rounds[1:]) for stage in rounds[0]}
-
-
-@contextmanager
-def _timed(times: dict[str, float], stage: str) -> Iterator[None]:
-    begun_s = time.perf_counter()
-    yield
-    times[stage] = (time.perf_counter() - begun_s) * 1000
+def embedded_stage_times() -> StageTimes:
+    backends = Backends(
+        MeasuredVision(),
+        SaliencyDetector(),
+        EmbeddedOcr(parse_setting("TESSDATA_FOLDERS", {})),
+        Fonts(parse_setting("FONT_FOLDERS", {})),
+    )
+    return stage_times(backends, list(generated_images())[-1], KOREAN)
 
 
 def demo_job() -> tuple[float, float]:

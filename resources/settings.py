@@ -64,6 +64,10 @@ def _one_of(*known: str) -> Callable[[str, str], str]:
     return parse
 
 
+def _yes_or_no(name: str, value: str) -> bool:
+    return _one_of("true", "false")(name, value) == "true"
+
+
 def _text(_name: str, value: str) -> str:
     return value
 
@@ -126,6 +130,7 @@ class Settings:
     vlm_url: str = _setting(_text, "http://127.0.0.1:8000/v1", "for `endpoint`: where the server is")
     vlm_api_key: str = _setting(_text, "none", "for `endpoint`: its key, if it wants one")
     vlm_timeout_s: int = _setting(_whole(1), "120", "for `endpoint`: how long one answer may take")
+    vlm_at_once: int = _setting(_whole(1), "4", "for `endpoint`: requests in flight from one process, at most")
     vlm_device: str = _setting(_text, "auto", "for `local`: `auto`, `cpu`, `cuda`, `cuda:1`")
     vlm_quantization: str = _setting(_one_of("none", "8bit", "4bit"), "none", "for `local`: smaller weights")
     detector: str = _setting(
@@ -150,6 +155,12 @@ class Settings:
     ocr_hangul_model: str = _setting(_text, "korean_PP-OCRv5_mobile_rec", "for `paddle`: a name it knows, or a folder")
     ocr_latin_model: str = _setting(_text, "en_PP-OCRv5_mobile_rec", "for `paddle`: the same for lines without Hangul")
     ocr_engine: str = _setting(_one_of("onnxruntime", "paddle"), "onnxruntime", "for `paddle`: what runs the models")
+
+    preload_models: bool = _setting(
+        _yes_or_no,
+        "false",
+        "whether a process that serves many runs loads the models, or calls the model server, before the first run",
+    )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:

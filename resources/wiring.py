@@ -37,6 +37,12 @@ def dagster_resources() -> dict[str, dg.ResourceDefinition]:
     return {name: _resource(build) for name, build in builders.items()}
 
 
+def preload(settings: Settings) -> None:
+    """Loads what the chosen backends need, so that the first run finds them warm. Raises what their loading raises."""
+    for backend in (_vision(settings), _detector(settings), _ocr(settings)):
+        backend.load()
+
+
 def _resource(build: Callable[[Settings], Any]) -> dg.ResourceDefinition:
     return dg.ResourceDefinition(lambda _: build(Settings.from_environment(os.environ)))
 
@@ -55,7 +61,11 @@ def _vision(settings: Settings) -> VisionModel:
     if settings.vlm == "endpoint":
         return EndpointVision(
             EndpointSettings(
-                settings.vlm_url, settings.vlm_model, settings.vlm_api_key, timeout_s=settings.vlm_timeout_s
+                settings.vlm_url,
+                settings.vlm_model,
+                settings.vlm_api_key,
+                timeout_s=settings.vlm_timeout_s,
+                at_once=settings.vlm_at_once,
             )
         )
     return MeasuredVision()

@@ -13,10 +13,10 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from resources.availability import require_runnable
 from resources.migrations import migrate
 from resources.settings import PROJECT, Settings, check_settings, parse_setting
 from service import postgres
-from service.doctor import problems
 from service.state import Record, State
 from service.ui import Ui, UiError
 
@@ -98,8 +98,7 @@ def _start(given: Mapping[str, str], state: State) -> Record:
     web_port = free_port(parse_setting("WEBSERVER_PORT", given))
     variables = environment(given)
     # What is configured runs or is refused here: nothing falls back to something else.
-    if found := problems(Settings.from_environment(variables)):
-        raise ServiceError("\n".join(found))
+    require_runnable(variables)
     prepare_database(variables["DATABASE_URL"])
     for old in state.logs.glob("*.log"):
         old.replace(old.with_suffix(".previous"))

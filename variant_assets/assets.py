@@ -10,7 +10,7 @@ from resources.database import Database
 from resources.detector import Detector
 from resources.images import ImageStore
 from resources.ocr import Ocr
-from resources.vlm import VisionModel
+from resources.vlm import VisionModel, traced
 from variant_assets.artifacts import finished_ad, forbidden_mask, generated_image, shown, store
 from variant_assets.partitions import job_variants
 from variant_assets.stage_run import RETRIES, stage_run
@@ -46,7 +46,8 @@ def vlm_analyze(
     """Does the image suit the copy? What cannot be known is left open, with the reason."""
     with stage_run(context, db) as work:
         copy = require_copy(work.variant.copy_eng or work.variant.copy_kor, str(work.variant.job_id))
-        work.save(vision.analyze(generated_image(work.variant, images), copy), request={"copy": copy})
+        image = generated_image(work.variant, images)
+        work.save(vision.analyze(image, copy), request=traced(image, copy=copy))
     return work.materialized()
 
 
@@ -110,8 +111,8 @@ def vlm_judge(
     with stage_run(context, db) as work:
         copy = require_copy(work.variant.copy_kor, str(work.variant.job_id))
         brief = work.variant.brief or copy
-        judgement = vision.judge(finished_ad(work.variant, images), copy, brief)
-        work.save(judgement, request={"copy": copy, "brief": brief})
+        ad = finished_ad(work.variant, images)
+        work.save(vision.judge(ad, copy, brief), request=traced(ad, copy=copy, brief=brief))
     return work.materialized()
 
 

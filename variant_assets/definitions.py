@@ -1,7 +1,10 @@
 """Where the parts meet."""
 
+import os
+
 import dagster as dg
 
+from resources.availability import require_runnable
 from resources.wiring import dagster_resources
 from sensors.new_variants import new_variants
 from sensors.sweep import sweep
@@ -9,11 +12,16 @@ from variant_assets.assets import STAGES
 from variant_assets.checks import job_completion
 from variant_assets.job import variant_pipeline
 
-defs = dg.Definitions(
-    assets=STAGES,
-    asset_checks=[job_completion],
-    jobs=[variant_pipeline],
-    sensors=[new_variants, sweep],
-    resources=dagster_resources(),
-    executor=dg.in_process_executor,
-)
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Loaded by Dagster, not by an import. A chosen model that cannot run is the code location's error, in the UI."""
+    require_runnable(os.environ)
+    return dg.Definitions(
+        assets=STAGES,
+        asset_checks=[job_completion],
+        jobs=[variant_pipeline],
+        sensors=[new_variants, sweep],
+        resources=dagster_resources(),
+        executor=dg.in_process_executor,
+    )

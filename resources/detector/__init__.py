@@ -23,6 +23,10 @@ class Detector(Protocol):
     @property
     def info(self) -> ModelInfo: ...
 
+    def load(self) -> None:
+        """Loads what it needs, once per process, before the first picture rather than at it."""
+        ...
+
     def detect(self, image: Picture) -> Found:
         """The objects of an RGB picture (height, width, 3), best first."""
         ...

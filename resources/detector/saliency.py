@@ -29,6 +29,9 @@ class SaliencyDetector:
 
     info = ModelInfo(provider="embedded", model="saliency", revision="1", parameters={"long_side_px": _LONG_SIDE_PX})
 
+    def load(self) -> None:
+        import cv2  # noqa: F401
+
     def detect(self, image: Picture) -> Found:
         small = _shrunk(image, self._LONG_SIDE_PX)
         height, width = small.shape[:2]

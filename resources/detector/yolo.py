@@ -54,6 +54,9 @@ class YoloDetector:
             },
         )
 
+    def load(self) -> None:
+        self.model.get()
+
     def detect(self, image: Picture) -> Found:
         given = self._settings
         # ultralytics takes arrays as OpenCV reads them, blue first.

@@ -17,6 +17,10 @@ class Ocr(Protocol):
     @property
     def info(self) -> ModelInfo: ...
 
+    def load(self) -> None:
+        """Loads what it needs, once per process, before the first line rather than at it."""
+        ...
+
     def read(self, image: Picture, lines: Sequence[LineToRead]) -> tuple[LineRead, ...]:
         """One reading for each line of an RGB picture; empty text where nothing can be read. Raises if it is broken."""
         ...

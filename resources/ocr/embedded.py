@@ -35,6 +35,12 @@ class EmbeddedOcr:
             parameters={"fonts": ",".join(font.stem for font in self._fonts)},
         )
 
+    def load(self) -> None:
+        latin.load()
+        hangul.load(hangul.find_tessdata(self._tessdata_folders))
+        for font in self._fonts:
+            syllables.load(font)
+
     def read(self, image: Picture, lines: Sequence[LineToRead]) -> tuple[LineRead, ...]:
         return tuple(self._read_line(image, line) for line in lines)
 

@@ -50,13 +50,19 @@ def recognize(ink: Map, height_px: int, tessdata: Path) -> tuple[Piece, ...]:
     from PIL import Image
 
     page, width = _page(ink, height_px)
+    engine = load(tessdata)
     with _ENGINE:
-        engine = _engine(str(tessdata))
         engine.SetImage(Image.fromarray(page))
         engine.SetSourceResolution(300)
         if not engine.Recognize():
             raise RuntimeError(f"Tesseract could not process a line of {page.shape[1]} × {page.shape[0]} px")
         return tuple(_pieces(engine, width))
+
+
+def load(tessdata: Path) -> Any:
+    """The engine, loaded once per process; used by one thread at a time."""
+    with _ENGINE:
+        return _engine(str(tessdata))
 
 
 @cache

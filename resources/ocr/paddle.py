@@ -53,6 +53,10 @@ class PaddleOcr:
             parameters={"engine": given.engine},
         )
 
+    def load(self) -> None:
+        for model in self.models.values():
+            model.get()
+
     def read(self, image: Picture, lines: Sequence[LineToRead]) -> tuple[LineRead, ...]:
         """Each script's lines in one batch. Raises what the engine raises: a broken engine is no bad reading."""
         reads: dict[int, LineRead] = {}

@@ -69,8 +69,7 @@ def likeness(glyph: Map, syllable: str, fonts: Sequence[Path]) -> float:
 
 def _likeness(shapes: Sequence[_Shape], font: Path) -> NDArray[np.float32]:
     """(shapes, 2350): the correlation of the pixels less a share of how much the proportions differ."""
-    with _RENDERING:
-        known, widths = _renderings(str(font))
+    known, widths = load(font)
     proportions = np.array([shape.width for shape in shapes], np.float32)
     correlation = np.stack([shape.pixels for shape in shapes]) @ known.T
     return np.asarray(correlation - WIDTH_WEIGHT * np.abs(np.log(proportions)[:, None] - widths), np.float32)
@@ -99,9 +98,14 @@ def _shape(ink: Map) -> _Shape:
     )
 
 
+def load(font: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Every syllable in this font, rendered once per process: shapes (2350, SIDE_PX²), logarithms of their widths."""
+    with _RENDERING:
+        return _renderings(str(font))
+
+
 @cache
 def _renderings(font: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Every syllable in this font: shapes (2350, SIDE_PX²) and the logarithms of their widths."""
     from PIL import ImageFont
 
     face = ImageFont.truetype(font, RENDERED_PX)

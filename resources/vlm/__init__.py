@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,10 @@ class VisionModel(Protocol):
     @property
     def info(self) -> ModelInfo: ...
 
+    def load(self) -> None:
+        """Loads what it needs, once per process, before the first picture rather than at it."""
+        ...
+
     def analyze(self, image: Picture, copy: str) -> Analysis:
         """Does this picture suit this copy, and what type would? `None` for what the model cannot know."""
         ...
@@ -23,3 +27,9 @@ class VisionModel(Protocol):
     def judge(self, ad: Picture, copy: str, brief: str) -> Judgement:
         """An opinion of the finished ad. `None` for what the model cannot know."""
         ...
+
+
+def traced(image: Picture, **asked: str) -> dict[str, Any]:
+    """What the trace of a call keeps of its request: everything but the picture's bytes."""
+    height_px, width_px = image.shape[:2]
+    return {**asked, "image": {"width_px": width_px, "height_px": height_px}}

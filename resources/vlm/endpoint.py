@@ -6,7 +6,8 @@ import base64
 import io
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -83,6 +84,19 @@ class EndpointVision:
             provider="endpoint", model=self._settings.model, revision=self._settings.url, parameters=parameters
         )
 
+    def load(self) -> None:
+        """Asks the server for its models: it is there, and lets us in. Raises ModelUnavailable."""
+        from openai import APIStatusError, AuthenticationError, PermissionDeniedError
+
+        with self._guarded() as client:
+            try:
+                client.with_options(max_retries=0).models.list()
+            except (AuthenticationError, PermissionDeniedError):
+                raise
+            except APIStatusError:
+                # Not every server can list its models; this one answers, and that was the question.
+                return
+
     def analyze(self, image: Picture, copy: str) -> Analysis:
         answer, used = self._ask(ANALYZE, AnalysisAnswer, image, copy=copy)
         return answer.analysis(used)
@@ -118,25 +132,30 @@ class EndpointVision:
         )
 
     def _complete(self, messages: list[dict[str, Any]], schema: type[BaseModel]) -> Any:
+        with self._guarded() as client:
+            completion = client.chat.completions.create(
+                model=self._settings.model,
+                messages=messages,
+                temperature=0,
+                max_tokens=self._settings.max_tokens,
+                response_format={
+                    "type": "json_schema",
+                    "json_schema": {"name": schema.__name__, "schema": schema.model_json_schema(), "strict": True},
+                },
+            )
+        if not completion.choices:
+            raise ModelUnavailable(f"{self._settings.model} at {self._settings.url} answered without any choice")
+        return completion
+
+    @contextmanager
+    def _guarded(self) -> Iterator[Any]:
+        """The client, with a place among the requests in flight; a failure is named and counted."""
         from openai import OpenAIError
 
         self._breaker.check()
         try:
             with self._client.in_use() as client:
-                completion = client.chat.completions.create(
-                    model=self._settings.model,
-                    messages=messages,
-                    temperature=0,
-                    max_tokens=self._settings.max_tokens,
-                    response_format={
-                        "type": "json_schema",
-                        "json_schema": {
-                            "name": schema.__name__,
-                            "schema": schema.model_json_schema(),
-                            "strict": True,
-                        },
-                    },
-                )
+                yield client
         except OpenAIError as error:
             self._breaker.failed(error)
             raise ModelUnavailable(
@@ -144,9 +163,6 @@ class EndpointVision:
                 f" {type(error).__name__}: {error}. Check that the server runs and VLM_URL and VLM_API_KEY are right."
             ) from error
         self._breaker.succeeded()
-        if not completion.choices:
-            raise ModelUnavailable(f"{self._settings.model} at {self._settings.url} answered without any choice")
-        return completion
 
     def _used(self, version: str, completion: Any, attempts: int) -> ModelInfo:
         usage = completion.usage

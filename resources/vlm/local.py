@@ -62,6 +62,9 @@ class LocalVision:
             },
         )
 
+    def load(self) -> None:
+        self.loaded.get()
+
     def analyze(self, image: Picture, copy: str) -> Analysis:
         answer, used = self._ask(ANALYZE, AnalysisAnswer, image, copy=copy)
         return answer.analysis(used)

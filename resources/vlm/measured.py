@@ -38,6 +38,9 @@ class MeasuredVision:
 
     info = ModelInfo(provider="embedded", model="measured", revision="1", parameters={"long_side_px": _LONG_SIDE_PX})
 
+    def load(self) -> None:
+        import cv2  # noqa: F401
+
     def analyze(self, image: Picture, copy: str) -> Analysis:
         small = _shrunk(image, self._LONG_SIDE_PX)
         measured = _measure(small)

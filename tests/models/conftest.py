@@ -51,6 +51,14 @@ def shapes_weights(libraries: None) -> Path:
 
 
 @pytest.fixture(scope="session")
+def outlines_weights(libraries: None) -> Path:
+    """A `.pt` that finds the same and gives their masks."""
+    from tests.models.support.shapes import trained
+
+    return trained(CACHE, "segment")
+
+
+@pytest.fixture(scope="session")
 def shapes_onnx(shapes_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same model exported."""
     import shutil

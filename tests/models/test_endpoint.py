@@ -76,6 +76,10 @@ class _Handler(BaseHTTPRequestHandler):
                 },
             )
 
+    def do_GET(self) -> None:
+        answer = self.server.answers[0]
+        self._send(answer if isinstance(answer, int) else 404, {"error": {"message": "no list of models here"}})
+
     def handle_one_request(self) -> None:
         try:
             super().handle_one_request()
@@ -230,3 +234,14 @@ def test_every_schema_bounds_what_a_model_can_say() -> None:
             assert item.get("type") != "string" or "pattern" in item or "enum" in item, name
             assert field.get("type") != "array" or "maxItems" in field, name
             assert field.get("type") not in ("number", "integer") or "enum" in field, name
+
+
+def test_loading_asks_whether_the_server_is_there_and_lets_us_in(serve: Any) -> None:
+    vision(serve("x")).load()
+    gone = serve("x")
+    gone.shutdown()
+    gone.server_close()
+    with pytest.raises(ModelUnavailable, match="APIConnectionError"):
+        vision(gone).load()
+    with pytest.raises(ModelUnavailable, match=r"AuthenticationError.*VLM_API_KEY"):
+        vision(serve(401)).load()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -35,24 +34,6 @@ def test_an_analysis_parses_and_tells_which_weights_gave_it(vision: LocalVision)
     assert analysis.model.revision.startswith("sha256:")
     assert analysis.model.parameters["prompt"] == "analyze.v1"
     assert int(str(analysis.model.parameters["completion_tokens"])) > 50
-
-
-def test_the_same_picture_gets_the_same_judgement_from_two_threads_and_one_load(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loads = []
-    real = LocalVision._load
-
-    def counted(self: LocalVision) -> object:
-        loads.append(self)
-        return real(self)
-
-    monkeypatch.setattr(LocalVision, "_load", counted)
-    vision = LocalVision(LocalSettings(str(folder), device="cpu", dtype="float32"))
-    with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(lambda _: vision.judge(PICTURE, "커피 한 잔", "coffee"), range(2))
-    assert first == second
-    assert len(loads) == 1
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from resources.settings import Settings
+from resources import availability
+from resources.settings import SettingError, Settings
 from service import doctor
 
 GIVEN = {"DATABASE_URL": "postgresql://u@h/d"}
@@ -17,12 +18,12 @@ def chosen(**settings: str) -> Settings:
 
 
 def test_the_embedded_backends_can_run_after_set_up() -> None:
-    assert doctor.problems(chosen()) == []
+    assert availability.problems(chosen()) == []
 
 
 def test_missing_weights_are_named_with_the_way_out(tmp_path: Path) -> None:
     weights = tmp_path / "yolov8x-seg.pt"
-    problems = doctor.problems(chosen(DETECTOR="yolo", DETECTOR_WEIGHTS=str(weights)))
+    problems = availability.problems(chosen(DETECTOR="yolo", DETECTOR_WEIGHTS=str(weights)))
     assert any(f"DETECTOR_WEIGHTS {weights} does not exist; put the weights there" in problem for problem in problems)
 
 
@@ -30,20 +31,20 @@ def test_a_missing_library_is_named_with_the_way_out(monkeypatch: pytest.MonkeyP
     def nothing(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(doctor, "version", nothing)
-    [problem] = doctor.problems(chosen(VLM="endpoint"))[:1]
+    monkeypatch.setattr(availability, "version", nothing)
+    [problem] = availability.problems(chosen(VLM="endpoint"))[:1]
     assert problem == "VLM=endpoint cannot run: openai is not installed; run `make models`"
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    problems = doctor.problems(chosen(VLM="local", VLM_MODEL=str(tmp_path / "llava")))
+    problems = availability.problems(chosen(VLM="local", VLM_MODEL=str(tmp_path / "llava")))
     assert any(f"VLM_MODEL {tmp_path / 'llava'} does not exist" in problem for problem in problems)
 
 
 def test_looking_imports_no_library() -> None:
     before = set(sys.modules)
     for settings in ({"VLM": "local", "DETECTOR": "yolo", "OCR": "paddle"}, {"VLM": "endpoint"}):
-        doctor.findings(chosen(**settings))
+        availability.findings(chosen(**settings))
     assert {"torch", "transformers", "ultralytics", "paddleocr", "openai"} & (set(sys.modules) - before) == set()
 
 
@@ -56,3 +57,16 @@ def test_the_report_says_for_each_backend_whether_it_can_run(
     said = capsys.readouterr().out
     assert "VLM=embedded: can run" in said
     assert "DETECTOR=yolo: CANNOT RUN" in said
+
+
+def test_a_code_location_with_a_backend_that_cannot_run_does_not_load_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from variant_assets.definitions import defs
+
+    monkeypatch.setenv("DETECTOR", "yolo")
+    monkeypatch.setenv("DETECTOR_WEIGHTS", str(tmp_path / "none.onnx"))
+    with pytest.raises(SettingError, match=r"DETECTOR=yolo cannot run: .*none\.onnx does not exist; put the weights"):
+        defs()
+    monkeypatch.delenv("DETECTOR")
+    assert {job.name for job in defs().jobs or ()} == {"variant_pipeline"}

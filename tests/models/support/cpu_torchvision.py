@@ -4,6 +4,8 @@ Only machines with that pair need it: there the wheel's own operators are missin
 registered here in plain torch.
 """
 
+import sys
+
 import torch
 
 
@@ -15,6 +17,16 @@ def install() -> None:
         if "torchvision::nms does not exist" not in str(error):
             raise
         _register()
+
+
+def hide() -> None:
+    """For who decodes pictures with torchvision where it is there: that wheel cannot, and Pillow can."""
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError as error:
+        if "torchvision::nms does not exist" not in str(error):
+            raise
+        sys.modules["torchvision"] = None  # type: ignore[assignment]
 
 
 def _register() -> None:

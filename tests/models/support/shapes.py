@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +40,10 @@ head:
   - [-1, 1, Conv, [512, 3, 2]]
   - [[-1, 9], 1, Concat, [1]]
   - [-1, 3, C2f, [1024]]
-  - [[15, 18, 21], 1, Detect, [nc]]
+  - [[15, 18, 21], 1, {head}]
 """
+_HEADS = {"detect": "Detect, [nc]", "segment": "Segment, [nc, 32, 256]"}
+Task = Literal["detect", "segment"]
 
 
 Corners = tuple[float, float, float, float]
@@ -69,27 +72,27 @@ def table(seed: int, side_px: int = SIDE_PX) -> tuple[NDArray[np.uint8], list[tu
     return np.asarray(image), found
 
 
-def trained(cache: Path) -> Path:
+def trained(cache: Path, task: Task = "detect") -> Path:
     """The weights, from the cache when this very recipe made them before."""
     recipe = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
-    weights = cache / f"shapes-{recipe}.pt"
+    weights = cache / f"shapes-{task}-{recipe}.pt"
     if not weights.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        shutil.copy(_train(cache / f"training-{recipe}"), weights)
+        shutil.copy(_train(cache / f"training-{task}-{recipe}", task), weights)
     return weights
 
 
-def _train(folder: Path) -> Path:
+def _train(folder: Path, task: Task) -> Path:
     from ultralytics import YOLO
 
     shutil.rmtree(folder, ignore_errors=True)
     for part, seeds in (("train", range(64)), ("val", range(1000, 1008))):
         for seed in seeds:
-            _write(folder, part, seed)
-    (folder / "model.yaml").write_text(_ARCHITECTURE)
+            _write(folder, part, seed, task)
+    (folder / "model.yaml").write_text(_ARCHITECTURE.replace("{head}", _HEADS[task]))
     names = "\n".join(f"  {number}: {label}" for number, label in enumerate(LABELS))
     (folder / "data.yaml").write_text(f"path: {folder}\ntrain: images/train\nval: images/val\nnames:\n{names}\n")
-    model = YOLO(str(folder / "model.yaml"), task="detect")
+    model = YOLO(str(folder / "model.yaml"), task=task)
     model.train(
         data=str(folder / "data.yaml"), epochs=60, imgsz=128, batch=16, optimizer="AdamW", lr0=0.01, mosaic=0.0,
         amp=False, workers=0, seed=1, deterministic=True, plots=False, val=False, verbose=False,
@@ -98,14 +101,31 @@ def _train(folder: Path) -> Path:
     return Path(model.trainer.best if model.trainer.best.exists() else model.trainer.last)
 
 
-def _write(folder: Path, part: str, seed: int) -> None:
+def _write(folder: Path, part: str, seed: int, task: Task) -> None:
     image, found = table(seed)
     for kind in ("images", "labels"):
         (folder / kind / part).mkdir(parents=True, exist_ok=True)
     Image.fromarray(image).save(folder / "images" / part / f"{seed}.png")
-    lines = []
-    for label, (left, top, right, bottom) in found:
-        center = ((left + right) / 2 / SIDE_PX, (top + bottom) / 2 / SIDE_PX)
-        size = ((right - left) / SIDE_PX, (bottom - top) / SIDE_PX)
-        lines.append(f"{label} {center[0]:.5f} {center[1]:.5f} {size[0]:.5f} {size[1]:.5f}")
+    lines = [
+        f"{label} "
+        + " ".join(f"{value:.5f}" for value in (_box(corners) if task == "detect" else outline(label, corners)))
+        for label, corners in found
+    ]
     (folder / "labels" / part / f"{seed}.txt").write_text("\n".join(lines))
+
+
+def _box(corners: Corners) -> list[float]:
+    """Centre and size, relative to the picture."""
+    left, top, right, bottom = (value / SIDE_PX for value in corners)
+    return [(left + right) / 2, (top + bottom) / 2, right - left, bottom - top]
+
+
+def outline(label: int, corners: Corners) -> list[float]:
+    """x and y of each corner of a polygon, relative to the picture."""
+    left, top, right, bottom = (value / SIDE_PX for value in corners)
+    if LABELS[label] == "cup":
+        return [left, top, right, top, right, bottom, left, bottom]
+    angles = np.linspace(0, 2 * np.pi, 32, endpoint=False)
+    x, y = (left + right) / 2, (top + bottom) / 2
+    radius = (right - left) / 2
+    return [float(value) for angle in angles for value in (x + radius * np.cos(angle), y + radius * np.sin(angle))]

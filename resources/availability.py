@@ -1,0 +1,102 @@
+"""What each chosen backend needs, what of it is there, and whether it can run; found out without importing any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from resources.settings import SettingError, Settings
+
+_MODELS = "run `make models`"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing a backend needs: what is there, and the way out when it is not."""
+
+    what: str
+    found: str
+    way_out: str = ""
+
+    @property
+    def missing(self) -> bool:
+        return bool(self.way_out)
+
+
+def findings(settings: Settings) -> dict[str, list[Finding]]:
+    """What each chosen backend needs, by its setting. Imports none of the libraries."""
+    return {
+        f"VLM={settings.vlm}": list(_vlm(settings)),
+        f"DETECTOR={settings.detector}": list(_detector(settings)),
+        f"OCR={settings.ocr}": list(_ocr(settings)),
+    }
+
+
+def require_runnable(environment: Mapping[str, str]) -> None:
+    """Raises SettingError when a chosen backend cannot run, with every reason; whatever the database is."""
+    given = {"DATABASE_URL": "postgresql://nobody@localhost/none", **environment}
+    if found := problems(Settings.from_environment(given)):
+        raise SettingError("\n".join(found))
+
+
+def problems(settings: Settings) -> list[str]:
+    """In one line each, why a chosen backend cannot run and what to do."""
+    return [
+        f"{backend} cannot run: {each.what} {each.found}; {each.way_out}"
+        for backend, needed in findings(settings).items()
+        for each in needed
+        if each.missing
+    ]
+
+
+def _vlm(settings: Settings) -> Iterator[Finding]:
+    if settings.vlm == "local":
+        yield from (_package(name) for name in ("torch", "transformers", "accelerate", "outlines", "llguidance"))
+        if settings.vlm_quantization != "none":
+            yield _package("bitsandbytes", "install bitsandbytes, which needs a GPU, or set VLM_QUANTIZATION=none")
+        yield _named_or_folder("VLM_MODEL", settings.vlm_model)
+        yield Finding("device", settings.vlm_device)
+    elif settings.vlm == "endpoint":
+        yield _package("openai")
+        yield Finding("server", f"{settings.vlm_url}, model {settings.vlm_model}")
+    else:
+        yield _package("opencv-contrib-python", "run `make setup`")
+
+
+def _detector(settings: Settings) -> Iterator[Finding]:
+    if settings.detector == "yolo":
+        yield from (_package(name) for name in ("torch", "torchvision", "ultralytics"))
+        weights = settings.detector_weights
+        missing = "" if weights.is_file() else "put the weights there, or set DETECTOR_WEIGHTS; they are not downloaded"
+        yield Finding("DETECTOR_WEIGHTS", f"{weights}{'' if not missing else ' does not exist'}", missing)
+    else:
+        yield _package("opencv-contrib-python", "run `make setup`")
+
+
+def _ocr(settings: Settings) -> Iterator[Finding]:
+    if settings.ocr == "paddle":
+        yield _package("paddleocr")
+        yield _package("onnxruntime" if settings.ocr_engine == "onnxruntime" else "paddlepaddle")
+        yield _named_or_folder("OCR_HANGUL_MODEL", settings.ocr_hangul_model)
+        yield _named_or_folder("OCR_LATIN_MODEL", settings.ocr_latin_model)
+    else:
+        yield from (_package(name, "run `make setup`") for name in ("rapidocr", "onnxruntime", "tesserocr"))
+        folders = [folder for folder in settings.tessdata_folders if (folder / "kor.traineddata").is_file()]
+        missing = "" if folders else "install the Debian package tesseract-ocr-kor, or set TESSDATA_FOLDERS"
+        yield Finding("kor.traineddata", str(folders[0]) if folders else "is nowhere in TESSDATA_FOLDERS", missing)
+
+
+def _package(name: str, way_out: str = _MODELS) -> Finding:
+    try:
+        return Finding(name, version(name))
+    except PackageNotFoundError:
+        return Finding(name, "is not installed", way_out)
+
+
+def _named_or_folder(setting: str, value: str) -> Finding:
+    if value.startswith((".", "/", "~")) and not Path(value).expanduser().is_dir():
+        return Finding(setting, f"{value} does not exist", "name a folder that does, or a model by name")
+    kind = "folder" if Path(value).is_dir() else "by name, from the local cache or fetched"
+    return Finding(setting, f"{value} ({kind})")
