@@ -43,5 +43,7 @@ lint: setup  ## lint, format and types
 doctor: setup  ## whether the chosen models can run, and if not the way out
 	@$(PYTHON_RUN) -m service.doctor
 
-bench: setup  ## the figures of the README
+bench: models  ## the figures of the README
 	@$(PYTHON_RUN) -m benchmarks.main_job --json .service/bench-main-job.json
+	@$(PYTHON_RUN) -m benchmarks.creative --json .service/bench-creative.json --sheet .service/bench-creative.png
+	@$(PYTHON_RUN) -m benchmarks.models --json .service/bench-models.json
