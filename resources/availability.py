@@ -25,6 +25,11 @@ class Finding:
         return bool(self.way_out)
 
 
+def settings_of(environment: Mapping[str, str]) -> Settings:
+    """The settings where the database plays no part: it may be unset. Raises SettingError for any other."""
+    return Settings.from_environment({"DATABASE_URL": "postgresql://nobody@localhost/none", **environment})
+
+
 def findings(settings: Settings) -> dict[str, list[Finding]]:
     """What each chosen backend needs, by its setting. Imports none of the libraries."""
     return {
@@ -36,8 +41,7 @@ def findings(settings: Settings) -> dict[str, list[Finding]]:
 
 def require_runnable(environment: Mapping[str, str]) -> None:
     """Raises SettingError when a chosen backend cannot run, with every reason; whatever the database is."""
-    given = {"DATABASE_URL": "postgresql://nobody@localhost/none", **environment}
-    if found := problems(Settings.from_environment(given)):
+    if found := problems(settings_of(environment)):
         raise SettingError("\n".join(found))
 
 

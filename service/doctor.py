@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import sys
 
-from resources.availability import findings
-from resources.settings import SettingError, Settings
+from resources.availability import findings, settings_of
+from resources.settings import SettingError
 
 
 def main() -> int:
-    # The database plays no part here.
-    given = {"DATABASE_URL": "postgresql://nobody@localhost/none", **os.environ}
     try:
-        found = findings(Settings.from_environment(given))
+        found = findings(settings_of(os.environ))
     except SettingError as error:
         print(error, file=sys.stderr)
         return 1

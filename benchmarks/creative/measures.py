@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -73,10 +74,21 @@ class AdFigures:
     overlay_ms: float
 
 
-def figures_of(method: str, given: Given, ad: Ad, tools: Tools, ocr: Ocr) -> AdFigures:
+class SceneTruth(NamedTuple):
+    """What all ads on one scene are measured against: `mask` of its objects, `gradient` g / max g of its picture."""
+
+    mask: Bits
+    gradient: Floats
+    free_place_exists: bool
+
+
+def truth_of(scene: Scene) -> SceneTruth:
+    return SceneTruth(scene.true_mask(), _gradient(scene.image), free_place_exists(scene))
+
+
+def figures_of(method: str, given: Given, truth: SceneTruth, ad: Ad, tools: Tools, ocr: Ocr) -> AdFigures:
     scene, layout = given.scene, ad.layout
     readability = measure(scene.image, ad.image, layout, tools.fonts)
-    truth = scene.true_mask()
     ink = ink_bits(layout)
     clipped, overflowing = spill(layout, tools.fonts)
     under, opacity = under_text(layout)
@@ -86,12 +98,12 @@ def figures_of(method: str, given: Given, ad: Ad, tools: Tools, ocr: Ocr) -> AdF
         copy=given.copy,
         covered=largest_share(scene, ink),
         plated=largest_share(scene, plate_bits(layout)),
-        occ=share(truth, ink),
-        uti=share(ink, ~truth),
-        rea=float(_gradient(scene.image)[ink].mean()) if ink.any() else 0.0,
-        region_occ=share(truth, rect_bits([layout.region], layout.size)),
-        best_occ=best_occlusion(truth, layout.region),
-        free_place_exists=free_place_exists(scene),
+        occ=share(truth.mask, ink),
+        uti=share(ink, ~truth.mask),
+        rea=float(truth.gradient[ink].mean()) if ink.any() else 0.0,
+        region_occ=share(truth.mask, rect_bits([layout.region], layout.size)),
+        best_occ=best_occlusion(truth.mask, layout.region),
+        free_place_exists=truth.free_place_exists,
         clipped=clipped,
         overflowing=overflowing,
         missing_glyphs=sum(len(tools.fonts.missing(run.face, run.text)) for line in layout.lines for run in line.runs),

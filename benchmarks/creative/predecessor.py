@@ -34,12 +34,7 @@ _IOU_LIMIT = 0.05
 
 def first_allowed(rectangles: Sequence[Rect], boxes: Sequence[Rect]) -> Rect:
     """The first rectangle with IoU ≤ 0.05 against every box, else the first."""
-
-    def iou(one: Rect, other: Rect) -> float:
-        common = one.intersection_area(other)
-        return common / (one.area + other.area - common)
-
-    allowed = (rect for rect in rectangles if all(iou(rect, box) <= _IOU_LIMIT for box in boxes))
+    allowed = (rect for rect in rectangles if all(rect.iou(box) <= _IOU_LIMIT for box in boxes))
     return next(allowed, rectangles[0])
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.creative.copies import copy_for
-from benchmarks.creative.measures import AdFigures, figures_of, share
+from benchmarks.creative.measures import AdFigures, figures_of, share, truth_of
 from benchmarks.creative.methods import EMBEDDED, METHODS, OURS, Ad, Given, Tools, found_by, make_ad
 from benchmarks.creative.photographs import photographs
 from benchmarks.creative.scenes import Scene, scenes
@@ -87,13 +87,14 @@ def recogniser() -> EmbeddedOcr:
 
 def figures_of_scene(number: int) -> SceneFigures:
     shown = given(number, tools())
+    truth = truth_of(shown.scene)
     ads: list[AdFigures] = []
     refused: dict[str, str] = {}
     made: dict[str, Ad] = {}
     for method in METHODS:
         try:
             made[method] = make_ad(method, shown, tools())
-            ads.append(figures_of(method, shown, made[method], tools(), recogniser()))
+            ads.append(figures_of(method, shown, truth, made[method], tools(), recogniser()))
         except StageError as error:
             refused[method] = str(error)
     same = all(_same(made[method], make_ad(method, shown, tools())) for method in (OURS, EMBEDDED) if method in made)
@@ -121,12 +122,7 @@ def _matched(boxes: Sequence[Rect], true: Sequence[Rect]) -> int:
     """How many true boxes have a found one of their own; boxes come best first."""
     left = list(true)
     for box in boxes:
-        best = max(left, key=lambda rect: _iou(box, rect), default=None)
-        if best is not None and _iou(box, best) >= _MATCH:
+        best = max(left, key=box.iou, default=None)
+        if best is not None and box.iou(best) >= _MATCH:
             left.remove(best)
     return len(true) - len(left)
-
-
-def _iou(one: Rect, other: Rect) -> float:
-    common = one.intersection_area(other)
-    return common / (one.area + other.area - common)

@@ -12,7 +12,7 @@ import numpy as np
 
 from resources.detector.saliency import SaliencyDetector
 from resources.detector.yolo import YoloDetector, YoloSettings
-from resources.ocr import hangul, latin, syllables
+from resources.ocr import hangul, latin, line_pixels, syllables
 from resources.ocr.embedded import EmbeddedOcr
 from resources.ocr.paddle import PaddleOcr, PaddleSettings
 from resources.settings import PROJECT, parse_setting
@@ -171,11 +171,8 @@ def _paddle(folder: Path, _url: str) -> Case:
 
     def bare() -> Call:
         recognizer = ocr.models["latin"].get().recognizer
-        box = lines[0].box
-        height, width = image.shape[:2]
-        rows = slice(int(box.y * height), round((box.y + box.height) * height) + 1)
-        columns = slice(int(box.x * width), round((box.x + box.width) * width) + 1)
-        crop = np.ascontiguousarray(image[rows, columns, ::-1])
+        left, top, right, bottom = line_pixels(lines[0], image)
+        crop = np.ascontiguousarray(image[top:bottom, left:right, ::-1])
         return lambda: list(recognizer.predict([crop], batch_size=1))
 
     return Case(ocr, lambda: all(map(_valid, ocr.read(image, lines))), lambda: ocr.read(image, lines), bare)

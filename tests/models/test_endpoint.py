@@ -17,15 +17,9 @@ from PIL import Image
 
 from resources.vlm.answers import AnalysisAnswer, JudgementAnswer, prompt
 from resources.vlm.endpoint import CircuitBreaker, EndpointSettings, EndpointVision, ModelUnavailable
+from tests.models.support.answers import ANALYSIS, JUDGEMENT
 
 PICTURE = np.full((40, 60, 3), (200, 30, 30), dtype=np.uint8)
-ANALYSIS = {
-    "is_valid": True, "image_quality_ok": True, "relevance_tenths": 8, "issues": [], "recommendations": ["more light"],
-    "font_style": "serif", "font_size": "large", "font_color": "#ffeedd", "text": "a red picture",
-}  # fmt: skip
-JUDGEMENT = {
-    "on_brief": True, "occlusion": False, "contrast_ok": True, "cta_present": False, "issues": [], "reasoning": "fine",
-}  # fmt: skip
 
 
 class Server(ThreadingHTTPServer):

@@ -33,11 +33,6 @@ def detector(weights: Path, trusted: Sequence[str] = (), **labels: float) -> Yol
     )
 
 
-def iou(one: Rect, other: Rect) -> float:
-    common = one.intersection_area(other)
-    return common / (one.area + other.area - common)
-
-
 @pytest.mark.parametrize("kind", ["pt", "onnx"])
 def test_the_shapes_are_found_where_they_are(kind: str, request: pytest.FixtureRequest) -> None:
     weights: Path = request.getfixturevalue("shapes_weights" if kind == "pt" else "shapes_onnx")
@@ -48,7 +43,7 @@ def test_the_shapes_are_found_where_they_are(kind: str, request: pytest.FixtureR
         found = yolo.detect(image).objects
         for label, corners in shapes:
             box = Rect.from_corners_px(corners[0], corners[1], corners[2], corners[3], size_of(image))
-            hits += any(each.label == LABELS[label] and iou(each.box, box) > 0.5 for each in found)
+            hits += any(each.label == LABELS[label] and each.box.iou(box) > 0.5 for each in found)
     assert hits >= 18
     assert yolo.info.revision.startswith("sha256:")
 

@@ -27,11 +27,6 @@ def disc_box(x: int, y: int, radius: int, side_px: int = 400) -> Rect:
     return Rect(x=(x - radius) * scale, y=(y - radius) * scale, width=2 * radius * scale, height=2 * radius * scale)
 
 
-def iou(one: Rect, other: Rect) -> float:
-    common = one.intersection_area(other)
-    return common / (one.area + other.area - common)
-
-
 @pytest.mark.parametrize(
     "discs", [[(200, 200, 80)], [(100, 100, 50), (300, 290, 60)], [(60, 340, 45), (200, 80, 40), (330, 330, 50)]]
 )
@@ -39,7 +34,7 @@ def test_each_object_on_a_plain_table_is_found(discs: list[tuple[int, int, int]]
     found = DETECTOR.detect(scene(*discs)).objects
     assert len(found) == len(discs)
     for disc in discs:
-        assert max(iou(each.box, disc_box(*disc)) for each in found) > 0.6
+        assert max(each.box.iou(disc_box(*disc)) for each in found) > 0.6
 
 
 @pytest.mark.parametrize("value", [0, 127, 255])

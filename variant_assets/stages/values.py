@@ -53,6 +53,11 @@ class Rect(Value):
         height = min(self.bottom, other.bottom) - max(self.y, other.y)
         return max(0.0, width) * max(0.0, height)
 
+    def iou(self, other: Rect) -> float:
+        """|A∩B| / |A∪B|."""
+        common = self.intersection_area(other)
+        return common / (self.area + other.area - common)
+
     def corners_px(self, size: Size) -> tuple[float, float, float, float]:
         """(left, top, right, bottom) in px, not rounded."""
         return (

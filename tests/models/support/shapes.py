@@ -108,7 +108,7 @@ def _write(folder: Path, part: str, seed: int, task: Task) -> None:
     Image.fromarray(image).save(folder / "images" / part / f"{seed}.png")
     lines = [
         f"{label} "
-        + " ".join(f"{value:.5f}" for value in (_box(corners) if task == "detect" else outline(label, corners)))
+        + " ".join(f"{value:.5f}" for value in (_box(corners) if task == "detect" else _outline(label, corners)))
         for label, corners in found
     ]
     (folder / "labels" / part / f"{seed}.txt").write_text("\n".join(lines))
@@ -120,7 +120,7 @@ def _box(corners: Corners) -> list[float]:
     return [(left + right) / 2, (top + bottom) / 2, right - left, bottom - top]
 
 
-def outline(label: int, corners: Corners) -> list[float]:
+def _outline(label: int, corners: Corners) -> list[float]:
     """x and y of each corner of a polygon, relative to the picture."""
     left, top, right, bottom = (value / SIDE_PX for value in corners)
     if LABELS[label] == "cup":

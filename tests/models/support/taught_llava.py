@@ -11,15 +11,9 @@ from typing import Any
 import numpy as np
 
 from resources.vlm.answers import ANALYZE, JUDGE, prompt
-from tests.models.support import tiny_llava
+from tests.models.support import answers, tiny_llava
+from tests.models.support.answers import ANALYSIS, JUDGEMENT
 
-ANALYSIS = {
-    "is_valid": True, "image_quality_ok": True, "relevance_tenths": 8, "issues": [], "recommendations": ["more light"],
-    "font_style": "serif", "font_size": "large", "font_color": "#ffeedd", "text": "a picture",
-}  # fmt: skip
-JUDGEMENT = {
-    "on_brief": True, "occlusion": False, "contrast_ok": True, "cta_present": False, "issues": [], "reasoning": "fine",
-}  # fmt: skip
 _STEPS, _LEARNING_RATE = 800, 4e-3
 _CHARACTERS = list(
     "abcdefghijklmnopqrstuvwxyz ABCDEF 0123456789,.!%₩가나다라마바사아자커피한잔원두오늘볶은로내린메리카노"
@@ -28,7 +22,7 @@ _CHARACTERS = list(
 
 def taught(cache: Path) -> Path:
     """The folder, from the cache when this very recipe and these prompts made it before."""
-    sources = [Path(__file__), Path(tiny_llava.__file__)]
+    sources = [Path(module) for module in (__file__, answers.__file__, tiny_llava.__file__)]
     recipe = hashlib.sha256(b"".join(source.read_bytes() for source in sources))
     recipe.update((prompt(ANALYZE, copy="") + prompt(JUDGE, copy="", brief="")).encode())
     folder = cache / f"llava-{recipe.hexdigest()[:16]}"
