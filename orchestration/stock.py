@@ -1,0 +1,17 @@
+"""The way back: the same dagster.yaml with Dagster's own storage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+_STORAGES = ("run_storage", "event_log_storage", "schedule_storage")
+
+
+def stock_configuration(ours: str) -> str:
+    """The text of our dagster.yaml with the stock storage in place of the pooled ones; all else stays."""
+    configuration: dict[str, Any] = yaml.safe_load(ours)
+    rest = {name: value for name, value in configuration.items() if name not in _STORAGES}
+    database = configuration[_STORAGES[0]]["config"]
+    return str(yaml.safe_dump({"storage": {"postgres": database}, **rest}, sort_keys=False))
