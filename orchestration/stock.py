@@ -1,4 +1,4 @@
-"""The way back: the same dagster.yaml with Dagster's own storage."""
+"""The way back: the same dagster.yaml with Dagster's own storage and run launcher."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 import yaml
 
 _STORAGES = ("run_storage", "event_log_storage", "schedule_storage")
+_OURS = (*_STORAGES, "run_launcher")
 
 
 def stock_configuration(ours: str) -> str:
-    """The text of our dagster.yaml with the stock storage in place of the pooled ones; all else stays."""
+    """The text of our dagster.yaml with the stock storage and run launcher in place of ours; all else stays."""
     configuration: dict[str, Any] = yaml.safe_load(ours)
-    rest = {name: value for name, value in configuration.items() if name not in _STORAGES}
+    rest = {name: value for name, value in configuration.items() if name not in _OURS}
     database = configuration[_STORAGES[0]]["config"]
     return str(yaml.safe_dump({"storage": {"postgres": database}, **rest}, sort_keys=False))
