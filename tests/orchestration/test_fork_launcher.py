@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,9 @@ import pytest
 from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.launcher import WorkerStatus
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._core.test_utils import create_test_daemon_workspace_context
+from dagster._core.workspace.context import BaseWorkspaceRequestContext
+from dagster._core.workspace.load_target import ModuleTarget
 
 from orchestration.fork_launcher import ForkRunLauncher
 from orchestration.fork_server import ForkServerError
@@ -240,3 +247,91 @@ def test_where_the_server_cannot_start_the_launch_says_why(runs: Runs, monkeypat
     monkeypatch.setattr("orchestration.fork_launcher.sys.executable", "/bin/false")
     with pytest.raises(ForkServerError, match="ended unexpectedly"):
         runs.launch("quick_job")
+
+
+@dataclass
+class Service:
+    """A process that has started another one, which has launched a run."""
+
+    parent: psutil.Process
+    daemon: psutil.Process
+
+
+@contextmanager
+def service(runs: Runs, run_id: str) -> Iterator[Service]:
+    command = f"{sys.executable} -m tests.orchestration.launching {run_id} & wait; exec sleep 120"
+    home = {**os.environ, "DAGSTER_HOME": runs.instance.root_directory}
+    with subprocess.Popen(["/bin/sh", "-c", command], cwd=PROJECT, env=home) as parent:
+        shell = psutil.Process(parent.pid)
+        wait(lambda: len(shell.children()) == 1)
+        [daemon] = shell.children()
+        try:
+            yield Service(shell, daemon)
+        finally:
+            for process in (shell, daemon):
+                if process.is_running():
+                    process.kill()
+
+
+def test_the_daemon_dies_and_its_run_goes_on_with_its_health_known(runs: Runs, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    run_id = runs.create(
+        "waits_for_file_job", run_config={"ops": {"waits_for_file": {"config": {"file": str(go)}}}}
+    ).run_id
+    with service(runs, run_id) as running:
+        worker = runs.worker(run_id)
+        server = psutil.Process(worker.pid).parent()
+        running.daemon.kill()
+        time.sleep(3)
+        assert runs.launcher.check_run_worker_health(runs.get(run_id)).status == WorkerStatus.RUNNING
+        go.write_text("")
+        runs.until(run_id, dg.DagsterRunStatus.SUCCESS)
+        wait(lambda: not server.is_running())
+
+
+def test_the_whole_service_dies_and_no_worker_is_left(runs: Runs) -> None:
+    run_id = runs.create("slow_job").run_id
+    with service(runs, run_id) as running:
+        worker = runs.worker(run_id)
+        server = psutil.Process(worker.pid).parent()
+        running.parent.kill()
+        running.daemon.kill()
+        wait(lambda: not worker.is_alive, within_s=10)
+        wait(lambda: not server.is_running())
+    assert runs.get(run_id).status == dg.DagsterRunStatus.FAILURE
+
+
+@pytest.fixture
+def workspace(runs: Runs) -> Iterator[BaseWorkspaceRequestContext]:
+    """The same jobs behind a code server."""
+    target = ModuleTarget(MODULE, None, str(PROJECT), "elsewhere")
+    with create_test_daemon_workspace_context(target, runs.instance) as context:
+        yield context.create_request_context()
+
+
+def launch_in(workspace: BaseWorkspaceRequestContext, runs: Runs, job: str) -> str:
+    [repository] = workspace.get_code_location("elsewhere").get_repositories().values()
+    run = runs.create(job, remote_job_origin=repository.get_full_job(job).get_remote_origin())
+    runs.instance.launch_run(run.run_id, workspace)
+    return run.run_id
+
+
+def test_a_run_of_another_location_is_started_and_terminated_by_its_code_server(
+    runs: Runs, workspace: BaseWorkspaceRequestContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs.launcher, "_module", "somewhere.definitions")
+    run_id = launch_in(workspace, runs, "slow_job")
+    runs.until(run_id, dg.DagsterRunStatus.STARTED, within_s=40)
+    assert WORKER_TAG not in runs.get(run_id).tags
+    assert runs.launcher.check_run_worker_health(runs.get(run_id)).status == WorkerStatus.RUNNING
+    assert runs.launcher.terminate(run_id)
+    runs.until(run_id, dg.DagsterRunStatus.CANCELED)
+
+
+def test_where_there_can_be_no_fork_server_the_code_server_starts_the_run_and_the_run_says_why(
+    runs: Runs, workspace: BaseWorkspaceRequestContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORKED_JOBS_CUDA", "1")
+    run_id = launch_in(workspace, runs, "quick_job")
+    runs.until(run_id, dg.DagsterRunStatus.SUCCESS, within_s=40)
+    assert "CUDA was initialised while importing" in runs.messages(run_id)
