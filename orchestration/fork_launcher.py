@@ -27,6 +27,7 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
 
+from orchestration.coordinator import PromptRunCoordinator
 from orchestration.fork_server import ForkServerError, open_process
 from orchestration.worker_tag import Worker
 from resources.settings import PROJECT
@@ -234,6 +235,9 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
 
     def launch_run(self, context: LaunchRunContext) -> None:
         run = context.dagster_run
+        coordinator = self._instance.run_coordinator
+        if isinstance(coordinator, PromptRunCoordinator) and not coordinator.confirms(run):
+            return
         origin = run.job_code_origin
         pointer = origin.repository_origin.code_pointer if origin is not None else None
         if origin is None or not isinstance(pointer, ModuleCodePointer) or pointer.module != self._module:
@@ -256,6 +260,16 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
                 return
             except _ServerGone:
                 continue  # it has been renewed, or was killed, since we got it
+
+    def prepare_in_background(self) -> None:
+        """So that the first run does not wait for the imports; what fails here fails that run, and is said there."""
+        threading.Thread(target=self._try_to_prepare, name="first fork server", daemon=True).start()
+
+    def _try_to_prepare(self) -> None:
+        try:
+            self.prepare()
+        except ForkServerError:
+            logger.exception("there is no fork server yet")
 
     def prepare(self) -> _Server:
         """The server for the next run, ready. Raises ForkServerError where there can be none."""

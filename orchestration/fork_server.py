@@ -20,6 +20,8 @@ import traceback
 from dataclasses import dataclass
 from typing import IO, Any, NoReturn
 
+from orchestration.processes import PROCESS_VARIABLE
+
 _TAIL_BYTES = 4000
 # After the service has gone, a worker has this long to end its run.
 _PATIENCE_S = 15.0
@@ -251,6 +253,8 @@ def main() -> None:
     # Of Ctrl-C and of the end of the service the launcher tells, and each worker is told itself.
     for sign in _SIGNALS:
         signal.signal(sign, signal.SIG_IGN)
+    # Workers are not the daemon: what they submit waits in the queue.
+    os.environ.pop(PROCESS_VARIABLE, None)
     try:
         _prepare(module)
     except Exception as error:

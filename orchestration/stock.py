@@ -1,4 +1,4 @@
-"""The way back: the same dagster.yaml with Dagster's own storage and run launcher."""
+"""The way back: the same dagster.yaml with Dagster's own storage, run launcher and run coordinator."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ _OURS = (*_STORAGES, "run_launcher")
 
 
 def stock_configuration(ours: str) -> str:
-    """The text of our dagster.yaml with the stock storage and run launcher in place of ours; all else stays."""
+    """The text of our dagster.yaml with the stock classes in place of ours; all else stays."""
     configuration: dict[str, Any] = yaml.safe_load(ours)
     rest = {name: value for name, value in configuration.items() if name not in _OURS}
+    rest["run_coordinator"] |= {"module": "dagster.core.run_coordinator", "class": "QueuedRunCoordinator"}
     database = configuration[_STORAGES[0]]["config"]
     return str(yaml.safe_dump({"storage": {"postgres": database}, **rest}, sort_keys=False))

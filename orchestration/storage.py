@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
 
 from dagster._serdes import ConfigurableClassData
@@ -15,7 +16,7 @@ from dagster_postgres.utils import (
     pg_url_from_config,
     retry_pg_connection_fn,
 )
-from sqlalchemy import Engine, inspect, make_url
+from sqlalchemy import Connection, Engine, inspect, make_url
 from sqlalchemy.pool import QueuePool
 
 # Idle connections that a process keeps; under load it opens more and closes them afterwards.
@@ -114,6 +115,13 @@ class PooledRunStorage(_Pooled, PostgresRunStorage):
 
     stock = PostgresRunStorage
     tables = frozenset({"runs", "instance_info"})
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction of its own in Dagster's database; ends with the block."""
+        engine = self._engine.execution_options(isolation_level="READ COMMITTED")
+        with engine.begin() as connection:
+            yield connection
 
 
 class PooledEventLogStorage(_Pooled, PostgresEventLogStorage):

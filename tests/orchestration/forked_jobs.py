@@ -52,9 +52,14 @@ def waits_for_file(context: dg.OpExecutionContext) -> None:
         time.sleep(0.05)
 
 
+@dg.op(pool="seats")
+def seated() -> None:
+    time.sleep(60)
+
+
 def _job(op: dg.OpDefinition) -> dg.JobDefinition:
     graph = dg.GraphDefinition(name=f"{op.name}_job", node_defs=[op])
     return graph.to_job(executor_def=dg.in_process_executor)
 
 
-defs = dg.Definitions(jobs=[_job(op) for op in (quick, slow, killed, crashed, left, failed, waits_for_file)])
+defs = dg.Definitions(jobs=[_job(op) for op in (quick, slow, killed, crashed, left, failed, waits_for_file, seated)])
