@@ -108,6 +108,9 @@ class Settings:
     webserver_port: int = _setting(
         _whole(1, 65535), "3000", "where the Dagster UI listens on 127.0.0.1; else the next free"
     )
+    orchestration: str = _setting(
+        _one_of("pooled", "stock"), "pooled", "kept connections, forked runs that start at once, or as Dagster comes"
+    )
     max_image_pixels: int = _setting(_whole(1), "50000000", "an image with more pixels is refused before it is decoded")
     font_folders: tuple[Path, ...] = _setting(
         _paths, "/usr/share/fonts", "where fonts are looked for, separated by `:`"

@@ -54,7 +54,14 @@ def _do(given: argparse.Namespace) -> int:
     running = running_environment(os.environ)
     if given.verb == "env":
         variables = running or _prepared_environment()
-        names = ("DATABASE_URL", "DAGSTER_DATABASE_URL", "DAGSTER_HOME", "DAGSTER_LOCAL_DIR", "ASSET_ROOT")
+        names = (
+            "DATABASE_URL",
+            "DAGSTER_DATABASE_URL",
+            "DAGSTER_HOME",
+            "DAGSTER_LOCAL_DIR",
+            "ASSET_ROOT",
+            "PYTHONPATH",
+        )
         print("\n".join(f"export {name}={shlex.quote(variables[name])}" for name in names))
         return 0
     if running is None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import psutil
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from orchestration.stock import stock_configuration
 from resources.availability import require_runnable
 from resources.migrations import migrate
 from resources.settings import PROJECT, Settings, check_settings, parse_setting
@@ -40,10 +43,21 @@ def environment(given: Mapping[str, str]) -> dict[str, str]:
         **given,
         "DATABASE_URL": settings.database_url,
         "DAGSTER_DATABASE_URL": settings.dagster_database_url,
-        "DAGSTER_HOME": str(PROJECT),
+        "DAGSTER_HOME": str(_dagster_home(settings, state)),
+        # Dagster's commands do not look for the classes of dagster.yaml in the folder they are started from.
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(PROJECT), given.get("PYTHONPATH")))),
         "DAGSTER_LOCAL_DIR": str(state.dagster),
         "ASSET_ROOT": str(settings.asset_root),
     }
+
+
+def _dagster_home(settings: Settings, state: State) -> Path:
+    """The folder whose dagster.yaml is read."""
+    if settings.orchestration == "pooled":
+        return PROJECT
+    state.stock.mkdir(parents=True, exist_ok=True)
+    (state.stock / "dagster.yaml").write_text(stock_configuration((PROJECT / "dagster.yaml").read_text()))
+    return state.stock
 
 
 def running_environment(given: Mapping[str, str]) -> dict[str, str] | None:

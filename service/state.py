@@ -87,6 +87,11 @@ class State:
         return self.folder / "dagster"
 
     @property
+    def stock(self) -> Path:
+        """Where dagster.yaml lies for `ORCHESTRATION=stock`."""
+        return self.folder / "stock"
+
+    @property
     def workspace(self) -> Path:
         return self.folder / "workspace.yaml"
 

@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+from orchestration.processes import PROCESS_VARIABLE
 from resources.settings import PROJECT
 from service import postgres
 from service.state import Process, Record, State
@@ -90,6 +91,7 @@ class Supervisor:
             self._children[name] = subprocess.Popen(
                 self._commands[name],
                 cwd=PROJECT,
+                env={**os.environ, PROCESS_VARIABLE: name},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

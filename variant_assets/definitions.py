@@ -1,6 +1,7 @@
 """Where the parts meet."""
 
 import os
+from functools import cache
 
 import dagster as dg
 
@@ -14,8 +15,12 @@ from variant_assets.job import variant_pipeline
 
 
 @dg.definitions
+@cache
 def defs() -> dg.Definitions:
-    """Loaded by Dagster, not by an import. A chosen model that cannot run is the code location's error, in the UI."""
+    """Loaded by Dagster, not by an import. A chosen model that cannot run is the code location's error, in the UI.
+
+    One object per process: Dagster asks for it again in every run, and a forked run finds what its server has built.
+    """
     require_runnable(os.environ)
     return dg.Definitions(
         assets=STAGES,

@@ -86,15 +86,16 @@ class Live(Studio):
         return runs
 
     def workers(self) -> list[psutil.Process]:
-        """The run workers: what the code server has spawned."""
+        """The run workers: what the daemon's fork server has forked."""
+        servers = psutil.Process(self.process("daemon")).children()
+        return [child for server in servers for child in server.children()]
+
+    def process(self, name: str) -> int:
+        """The id of one of the service's processes."""
         record = self.state.record()
         assert record is not None
-        [code_server] = [process for process in record.processes if process.name == "code-server"]
-        return [
-            child
-            for child in psutil.Process(code_server.pid).children(recursive=True)
-            if "spawn_main" in " ".join(child.cmdline())
-        ]
+        [found] = [process.pid for process in record.processes if process.name == name]
+        return found
 
     def until(self, what: Callable[[], bool], *, within_s: float = 90.0) -> None:
         give_up_s = time.monotonic() + within_s
@@ -227,7 +228,6 @@ def test_a_worker_killed_in_the_middle_of_a_stage_is_replaced_without_anybody_do
 def test_a_run_that_is_terminated_ends_its_variant_visibly_and_can_be_run_again(live: Live) -> None:
     job = live.job()
     variant = live.ready_variant(job, photograph())
-    # At its first stage, for a worker looks only twice a second whether it is to end.
     live.until(lambda: live.state_of(variant) == ("vlm_analyze", "running"))
     [run] = [run["runId"] for run in live.runs_of(variant) if run["status"] == "STARTED"]
     answer = live.ui.query(TERMINATE, id=run)["terminateRun"]
@@ -237,6 +237,31 @@ def test_a_run_that_is_terminated_ends_its_variant_visibly_and_can_be_run_again(
     assert live.job_state(job)[1] == "failed"
     live.materialize(variant, *STAGES)
     live.until_done(job)
+
+
+def test_a_run_whose_worker_is_killed_fails_at_once_and_says_how(live: Live) -> None:
+    job = live.job()
+    variant = live.ready_variant(job, photograph())
+    live.until(lambda: live.state_of(variant) == ("vlm_analyze", "running"))
+    [run] = [run["runId"] for run in live.runs_of(variant) if run["status"] == "STARTED"]
+    for worker in live.workers():
+        worker.kill()
+    live.until(lambda: live.run_status(run) == "FAILURE", within_s=3)
+    live.until_done(job, within_s=120)
+
+
+def test_the_daemon_is_killed_during_a_run_and_the_run_goes_on_and_is_watched_again(live: Live) -> None:
+    job = live.job()
+    variant = live.ready_variant(job, photograph())
+    live.until(lambda: live.state_of(variant)[1] == "running")
+    daemon = live.process("daemon")
+    psutil.Process(daemon).kill()
+    live.until_done(job, within_s=60)
+    assert len(live.runs_of(variant)) == 1
+    live.until(lambda: live.process("daemon") != daemon)
+    later = live.job()
+    live.ready_variant(later, photograph())
+    live.until_done(later)
 
 
 def test_the_database_restarts_during_a_run_and_the_job_is_done(live: Live) -> None:
@@ -255,10 +280,7 @@ def test_the_database_restarts_during_a_run_and_the_job_is_done(live: Live) -> N
 
 
 def test_a_killed_code_server_comes_back_and_variants_go_on(live: Live) -> None:
-    record = live.state.record()
-    assert record is not None
-    [code_server] = [process for process in record.processes if process.name == "code-server"]
-    psutil.Process(code_server.pid).kill()
+    psutil.Process(live.process("code-server")).kill()
     job = live.job()
     live.ready_variant(job, photograph())
     live.until_done(job, within_s=180)

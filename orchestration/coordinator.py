@@ -1,0 +1,136 @@
+"""Starts a run at once where Dagster's queue would have it wait for its next look, and within the same limits."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, QueuedRunCoordinator, RunRecord, RunsFilter
+from dagster._core.events import DagsterEvent, DagsterEventType
+from dagster._core.launcher import LaunchRunContext
+from dagster._core.op_concurrency_limits_counter import GlobalOpConcurrencyLimitsCounter
+from dagster._core.run_coordinator import SubmitRunContext
+from dagster._utils.tags import TagConcurrencyLimitsCounter
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from orchestration.processes import PROCESS_VARIABLE
+from orchestration.storage import PooledRunStorage
+
+_IN_PROGRESS = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
+# Any number will do, as long as nobody else takes it.
+_ADMISSION_LOCK = 7_305_811_204
+
+logger = logging.getLogger(__name__)
+
+
+class PromptRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
+    """Launches what the daemon submits if nothing is queued and the limits have room; queues it in every other case.
+
+    Both ways keep the limits together: whoever admits a run holds a lock of the database, and what the queue launches
+    is looked at again by `confirms`, for the queue may have counted just before a run was launched past it.
+    """
+
+    def register_instance(self, instance: DagsterInstance) -> None:
+        super().register_instance(instance)
+        self._admitted: set[str] = set()
+        self._launches = os.environ.get(PROCESS_VARIABLE) == "daemon"
+        if self._launches:
+            # Here, while the daemon has one thread: Dagster would make one launcher for each thread that asks.
+            launcher = instance.run_launcher
+            prepare = getattr(launcher, "prepare_in_background", None)
+            if prepare is not None:
+                prepare()
+
+    def submit_run(self, context: SubmitRunContext) -> DagsterRun:
+        run = context.dagster_run
+        if not self._launches or run.status != DagsterRunStatus.NOT_STARTED or not self._admit(run):
+            return super().submit_run(context)
+        run = self._reload(run)
+        try:
+            self._instance.run_launcher.launch_run(LaunchRunContext(run, context.workspace))
+        except Exception:
+            logger.exception("run %s could not be launched at once", run.run_id)
+            if self._reload(run).status == DagsterRunStatus.STARTING:
+                # The queue tries again and says what comes of it.
+                self._enqueue(run)
+        finally:
+            self._admitted.discard(run.run_id)
+        return self._reload(run)
+
+    def confirms(self, run: DagsterRun) -> bool:
+        """Whether this run that is starting has room; if not, it is back in the queue."""
+        if run.run_id in self._admitted:
+            return True
+        with self._lock():
+            others = [record for record in self._in_progress() if record.dagster_run.run_id != run.run_id]
+            if self._has_room(run, others):
+                return True
+            self._enqueue(run)
+            return False
+
+    def _admit(self, run: DagsterRun) -> bool:
+        """Whether it may start now; if so it counts as starting already."""
+        try:
+            with self._lock():
+                # First the queue: read second, a run on its way from there to the started ones could be in neither.
+                if self._instance.get_run_ids(RunsFilter(statuses=[DagsterRunStatus.QUEUED]), limit=1):
+                    return False
+                if not self._has_room(run, self._in_progress()):
+                    return False
+                self._admitted.add(run.run_id)
+                self._instance.report_dagster_event(
+                    DagsterEvent(DagsterEventType.PIPELINE_STARTING.value, run.job_name), run_id=run.run_id
+                )
+                return True
+        except SQLAlchemyError:
+            logger.exception("run %s is queued, for it is unknown whether it may start", run.run_id)
+            self._admitted.discard(run.run_id)
+            return False
+
+    def _has_room(self, run: DagsterRun, others: Sequence[RunRecord]) -> bool:
+        """As Dagster's queue decides it."""
+        limits = self._instance.get_concurrency_config()
+        queue = limits.run_queue_config
+        assert queue is not None
+        if queue.max_concurrent_runs != -1 and len(others) >= queue.max_concurrent_runs:
+            return False
+        tags = TagConcurrencyLimitsCounter(queue.tag_concurrency_limits, [record.dagster_run for record in others])
+        if tags.is_blocked(run):
+            return False
+        if not queue.should_block_op_concurrency_limited_runs:
+            return True
+        storage = self._instance.event_log_storage
+        pools = GlobalOpConcurrencyLimitsCounter(
+            self._instance,
+            [run],
+            others,
+            concurrency_keys=storage.get_concurrency_keys(),
+            pool_limits=storage.get_pool_limits(),
+            slot_count_offset=queue.op_concurrency_slot_buffer,
+            pool_granularity=limits.pool_config.pool_granularity,
+        )
+        return not pools.is_blocked(run)
+
+    def _in_progress(self) -> Sequence[RunRecord]:
+        return self._instance.get_run_records(RunsFilter(statuses=_IN_PROGRESS))
+
+    def _enqueue(self, run: DagsterRun) -> None:
+        self._instance.report_dagster_event(DagsterEvent.job_enqueue(run), run_id=run.run_id)
+
+    def _reload(self, run: DagsterRun) -> DagsterRun:
+        found = self._instance.get_run_by_id(run.run_id)
+        assert found is not None
+        return found
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """One admission at a time, in all processes."""
+        storage = self._instance.run_storage
+        assert isinstance(storage, PooledRunStorage)
+        with storage.transaction() as connection:
+            connection.execute(text("SET LOCAL lock_timeout = '5s'"))
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADMISSION_LOCK})
+            yield

@@ -1,0 +1,272 @@
+"""A process of one thread that has imported everything a run needs, and forks a worker for each run."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import gc
+import importlib
+import json
+import os
+import select
+import selectors
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from typing import IO, Any, NoReturn
+
+from orchestration.processes import PROCESS_VARIABLE
+from resources.settings import Settings, parse_setting
+
+_TAIL_BYTES = 4000
+# After the service has gone, a worker has this long to end its run.
+_PATIENCE_S = 15.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class ForkServerError(Exception):
+    """This process cannot serve; the message says why."""
+
+
+@dataclass
+class _Child:
+    run_id: str
+    pid: int
+    output: IO[bytes]
+
+
+class ForkServer:
+    """Serves requests of one launcher, a JSON object a line, until it hangs up and the last worker has ended."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._launcher_pid = os.getppid()
+        self._selector = selectors.DefaultSelector()
+        self._children: dict[int, _Child] = {}
+        self._received = b""
+        self._serving = True
+        self._launcher_listens = True
+        self._service = open_process(_parent_of(self._launcher_pid))
+        self._kill_at_s: float | None = None
+
+    def serve(self) -> None:
+        self._selector.register(self._connection, selectors.EVENT_READ, self._read)
+        self._tell(ready=os.getpid())
+        while self._serving or self._children:
+            for key, _ in self._selector.select(None if self._serving else 1.0):
+                key.data()
+            if not self._serving and os.getppid() != self._launcher_pid:
+                self._end_children_of_a_service_that_is_gone()
+
+    def _read(self) -> None:
+        try:
+            data = self._connection.recv(65536)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            # No more launches; the workers go on.
+            self._serving = False
+            self._selector.unregister(self._connection)
+            return
+        *lines, self._received = (self._received + data).split(b"\n")
+        for line in lines:
+            self._launch(json.loads(line))
+
+    def _launch(self, request: dict[str, str]) -> None:
+        # Deleted with its last user; nobody else can write to it.
+        output = tempfile.TemporaryFile()  # noqa: SIM115
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # A worker must not lose a signal before it can take one.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            pid = os.fork()
+        except OSError as error:
+            output.close()
+            self._tell(refused=request["run_id"], why=f"cannot fork: {error}")
+            return
+        else:
+            if pid == 0:
+                self._become_worker(request, output)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        process = os.pidfd_open(pid)
+        self._children[process] = _Child(request["run_id"], pid, output)
+        self._selector.register(process, selectors.EVENT_READ, lambda: self._reap(process))
+        self._tell(started=request["run_id"], pid=pid)
+
+    def _reap(self, process: int) -> None:
+        child = self._children.pop(process)
+        self._selector.unregister(process)
+        os.close(process)
+        _, status = os.waitpid(child.pid, 0)
+        with child.output as output:
+            size = output.seek(0, os.SEEK_END)
+            output.seek(max(0, size - _TAIL_BYTES))
+            tail = output.read().decode(errors="replace")
+        exit_code = os.waitstatus_to_exitcode(status)
+        if exit_code != 0:
+            print(
+                f"worker {child.pid} of run {child.run_id} ended with {exit_code}\n{tail}", file=sys.stderr, flush=True
+            )
+        self._tell(ended=child.run_id, exit_code=exit_code, output=tail)
+
+    def _tell(self, **message: Any) -> None:
+        if not self._launcher_listens:
+            return
+        try:
+            self._connection.sendall(json.dumps(message).encode() + b"\n")
+        except (BrokenPipeError, ConnectionResetError):
+            # The launcher has died: run monitoring finds the workers by their runs' tags.
+            self._launcher_listens = False
+
+    def _end_children_of_a_service_that_is_gone(self) -> None:
+        # A daemon that died alone is started again, and its workers' runs go on; without a service nobody wants them.
+        if self._service is not None and not _has_ended(self._service):
+            return
+        if self._kill_at_s is None:
+            self._kill_at_s = time.monotonic() + _PATIENCE_S
+            sign = signal.SIGTERM
+        elif time.monotonic() > self._kill_at_s:
+            sign = signal.SIGKILL
+        else:
+            return
+        for process in self._children:
+            # Gone between our look and our signal is as good.
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(process, sign)
+
+    def _become_worker(self, request: dict[str, str], output: IO[bytes]) -> NoReturn:
+        exit_code = 1
+        try:
+            # What only the server may hold: an end of the connection kept here would hide its death.
+            self._connection.close()
+            self._selector.close()
+            for process, child in self._children.items():
+                os.close(process)
+                child.output.close()
+            if self._service is not None:
+                os.close(self._service)
+            os.dup2(output.fileno(), 1)
+            os.dup2(output.fileno(), 2)
+            # Not to descriptor 2, for Dagster points that at the compute log while an asset runs.
+            faulthandler.enable(file=output.fileno())
+            _run(request["arguments"])
+            exit_code = 0
+        finally:
+            if exit_code != 0:
+                traceback.print_exc()
+            # Nothing of the server's own may be undone here: no exit handlers, no frames further up.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(exit_code)
+
+
+def _run(arguments: str) -> None:
+    """Runs one run in this process, as Dagster's own worker does."""
+    from dagster import DagsterInstance
+    from dagster._core.events import EngineEventData
+    from dagster._grpc.impl import core_execute_run
+    from dagster._grpc.types import ExecuteRunArgs
+    from dagster._serdes import deserialize_value
+    from dagster._utils.hosted_user_process import recon_job_from_origin
+    from dagster._utils.interrupts import capture_interrupts
+
+    from orchestration.worker_tag import Worker
+
+    if "numpy" in sys.modules:
+        # Or every run would draw the same numbers; Python's own generator sees to it itself.
+        sys.modules["numpy"].random.seed()
+    run_arguments = deserialize_value(arguments, ExecuteRunArgs)
+    run_id = run_arguments.run_id
+    assert run_arguments.instance_ref is not None
+    with capture_interrupts():
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        with DagsterInstance.from_ref(run_arguments.instance_ref) as instance:
+            # Before the run's status is read: whoever terminates it writes the status first and then looks for the tag.
+            instance.add_run_tags(run_id, Worker.of_this_process(run_id).tags)
+            run = instance.get_run_by_id(run_id)
+            if run is None:
+                raise ForkServerError(f"run {run_id} is not in the database that its worker reads")
+            instance.report_engine_event(
+                f"Started process for run (pid: {os.getpid()}).", run, EngineEventData.in_process(os.getpid())
+            )
+            try:
+                for _ in core_execute_run(
+                    recon_job_from_origin(run_arguments.job_origin), run, instance, inject_env_vars=False
+                ):
+                    pass
+            finally:
+                instance.report_engine_event(f"Process for run exited (pid: {os.getpid()}).", run)
+
+
+def _prepare(module: str) -> None:
+    """Imports what runs need."""
+    from dagster._core.definitions.reconstruct import repository_def_from_target_def
+    from dagster._core.workspace.autodiscovery import loadable_targets_from_python_module
+
+    for name in ("dagster_postgres", "psycopg2", "dagster._grpc.impl", "dagster._utils.hosted_user_process"):
+        importlib.import_module(name)
+    for target in loadable_targets_from_python_module(module, working_directory=None):
+        repository = repository_def_from_target_def(target.target_definition)
+        if repository is not None:
+            repository.get_all_jobs()
+    if parse_setting("PRELOAD_MODELS", os.environ):
+        from resources.wiring import preload
+
+        preload(Settings.from_environment(os.environ))
+    if "torch" in sys.modules and sys.modules["torch"].cuda.is_initialized():
+        raise ForkServerError("CUDA was initialised while importing, and does not survive a fork")
+    if threading.active_count() > 1:
+        names = ", ".join(thread.name for thread in threading.enumerate())
+        raise ForkServerError(f"importing has started threads, and a fork may find their locks taken: {names}")
+
+
+def open_process(pid: int) -> int | None:
+    """A handle that stays this process's; None for one that has ended."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _has_ended(process: int) -> bool:
+    return bool(select.select([process], [], [], 0)[0])
+
+
+def _parent_of(pid: int) -> int:
+    import psutil
+
+    try:
+        return int(psutil.Process(pid).ppid())
+    except psutil.NoSuchProcess:
+        return 1
+
+
+def main() -> None:
+    """Serves the socket that is inherited as the first argument; the second names the module of the definitions."""
+    descriptor, module = sys.argv[1:]
+    connection = socket.socket(fileno=int(descriptor))
+    # Of Ctrl-C and of the end of the service the launcher tells, and each worker is told itself.
+    for sign in _SIGNALS:
+        signal.signal(sign, signal.SIG_IGN)
+    # Workers are not the daemon: what they submit waits in the queue.
+    os.environ.pop(PROCESS_VARIABLE, None)
+    try:
+        _prepare(module)
+    except Exception as error:
+        connection.sendall(json.dumps({"failed": f"{type(error).__name__}: {error}"}).encode() + b"\n")
+        raise
+    # What is here already is never garbage; a collection in a worker would copy its pages.
+    gc.collect()
+    gc.freeze()
+    ForkServer(connection).serve()
+
+
+if __name__ == "__main__":
+    main()

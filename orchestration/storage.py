@@ -1,0 +1,138 @@
+"""Dagster's PostgreSQL storages with one small pool a process, where the stock ones connect anew for each statement."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Self
+
+from dagster._serdes import ConfigurableClassData
+from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
+from dagster_postgres.utils import (
+    create_pg_engine,
+    get_token_provider_from_config,
+    pg_url_from_config,
+    retry_pg_connection_fn,
+)
+from sqlalchemy import Connection, Engine, inspect, make_url
+from sqlalchemy.pool import QueuePool
+
+# Idle connections that a process keeps; under load it opens more and closes them afterwards.
+KEPT = 2
+_MORE = 30
+
+_engines: dict[tuple[str, int | None], Engine] = {}
+_lock = threading.Lock()
+
+
+def pooled_engine(url: str, token_provider: Any = None, statement_timeout_ms: int | None = None) -> Engine:
+    """The one engine of this process for a database; `statement_timeout_ms` ends longer statements.
+
+    An engine with a token provider is the caller's own, for its connections are nobody else's.
+    """
+    if token_provider is not None:
+        return _engine(url, token_provider, statement_timeout_ms)
+    with _lock:
+        key = (url, statement_timeout_ms)
+        if key not in _engines:
+            _engines[key] = _engine(url, None, statement_timeout_ms)
+        return _engines[key]
+
+
+def _engine(url: str, token_provider: Any, statement_timeout_ms: int | None) -> Engine:
+    options = str(make_url(url).query.get("options", ""))
+    if statement_timeout_ms is not None:
+        options = f"{options} -c statement_timeout={statement_timeout_ms}".strip()
+    engine = create_pg_engine(
+        url,
+        token_provider,
+        isolation_level="AUTOCOMMIT",
+        poolclass=QueuePool,
+        pool_size=KEPT,
+        max_overflow=_MORE,
+        # Without it, the first statement after a restart of the server fails its run.
+        pool_pre_ping=True,
+        connect_args={"options": options} if options else {},
+    )
+    # A connection that two processes write to mixes up both; closing it in the child would end the parent's session.
+    os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
+    return engine
+
+
+def _new_lock() -> None:
+    # Another thread of the parent may have held it; here nobody would let go of it.
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_new_lock)
+
+
+class _Pooled:
+    """What the three have in common; comes before the stock class."""
+
+    stock: type[Any]
+    tables: frozenset[str]
+    _engine: Engine
+    _token_provider: Any
+
+    def __init__(
+        self,
+        postgres_url: str,
+        should_autocreate_tables: bool = True,
+        inst_data: ConfigurableClassData | None = None,
+        token_provider: Any = None,
+    ) -> None:
+        self.stock.__init__(self, postgres_url, False, inst_data, token_provider)
+        self.should_autocreate_tables = should_autocreate_tables
+        self._engine = pooled_engine(postgres_url, token_provider)
+        if should_autocreate_tables:
+            there = retry_pg_connection_fn(lambda: set(inspect(self._engine).get_table_names()))
+            if not self.tables <= there:
+                # The stock class knows how; it also connects, which is why it is asked only now.
+                self.stock(postgres_url, True, None, token_provider)
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
+        return cls(
+            postgres_url=pg_url_from_config(config_value),
+            should_autocreate_tables=config_value.get("should_autocreate_tables", True),
+            inst_data=inst_data,
+            token_provider=get_token_provider_from_config(config_value),
+        )
+
+    def optimize_for_webserver(self, statement_timeout: int, pool_recycle: int, max_overflow: int) -> None:
+        """The webserver's statements end after `statement_timeout` ms; its pool is that of everybody else."""
+        self._engine = pooled_engine(str(self.postgres_url), self._token_provider, statement_timeout)
+
+    postgres_url: str
+
+
+class PooledRunStorage(_Pooled, PostgresRunStorage):
+    """Runs, snapshots, heartbeats and backfills in PostgreSQL, over the pool."""
+
+    stock = PostgresRunStorage
+    tables = frozenset({"runs", "instance_info"})
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction of its own in Dagster's database; ends with the block."""
+        engine = self._engine.execution_options(isolation_level="READ COMMITTED")
+        with engine.begin() as connection:
+            yield connection
+
+
+class PooledEventLogStorage(_Pooled, PostgresEventLogStorage):
+    """Events, assets, partitions and concurrency slots in PostgreSQL, over the pool."""
+
+    stock = PostgresEventLogStorage
+    tables = frozenset({"event_logs"})
+
+
+class PooledScheduleStorage(_Pooled, PostgresScheduleStorage):
+    """Sensors, schedules and their ticks in PostgreSQL, over the pool."""
+
+    stock = PostgresScheduleStorage
+    tables = frozenset({"jobs"})

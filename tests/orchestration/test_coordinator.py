@@ -1,0 +1,146 @@
+"""Runs that start at once and runs that wait, on real PostgreSQL; the queue's own daemon takes its turn when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.run_coordinator import SubmitRunContext
+from dagster._core.test_utils import create_test_daemon_workspace_context
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import ModuleTarget
+from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
+from sqlalchemy.exc import OperationalError
+
+from orchestration.coordinator import PromptRunCoordinator
+from orchestration.processes import PROCESS_VARIABLE
+from resources.settings import PROJECT
+from tests.databases import new_database
+from tests.orchestration.test_fork_launcher import MODULE, Runs, fork_servers, wait
+from tests.orchestration.test_storage import instance_config
+
+QUEUED, STARTING, STARTED = dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED
+LIMIT = 2
+
+
+class Queue(Runs):
+    """Submits runs as a sensor's tick does."""
+
+    context: WorkspaceProcessContext
+
+    def unsubmitted(self) -> SubmitRunContext:
+        workspace = self.context.create_request_context()
+        [repository] = workspace.get_code_location("jobs").get_repositories().values()
+        origin = repository.get_full_job("seated_job").get_remote_origin()
+        return SubmitRunContext(self.create("seated_job", remote_job_origin=origin), workspace)
+
+    def submit(self) -> dg.DagsterRun:
+        run, workspace = self.unsubmitted()
+        return self.instance.submit_run(run.run_id, workspace)
+
+    def dequeue(self) -> None:
+        """One turn of the queue."""
+        with QueuedRunCoordinatorDaemon(interval_seconds=1) as daemon:
+            list(daemon.run_iteration(self.context))
+
+    def count(self, *statuses: dg.DagsterRunStatus) -> int:
+        return self.instance.get_runs_count(dg.RunsFilter(statuses=list(statuses)))
+
+
+@pytest.fixture
+def queue(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    monkeypatch.setenv(PROCESS_VARIABLE, "daemon")
+    with new_database(postgres_url) as url:
+        config = {
+            **instance_config(url),
+            "run_launcher": {
+                "module": "orchestration.fork_launcher",
+                "class": "ForkRunLauncher",
+                "config": {"module": MODULE, "source_folder": str(sources)},
+            },
+            "run_coordinator": {"module": "orchestration.coordinator", "class": "PromptRunCoordinator"},
+            "concurrency": {"pools": {"granularity": "run", "default_limit": LIMIT}},
+            "run_monitoring": {"enabled": True},
+        }
+        with dg.instance_for_test(overrides=config, temp_dir=str(tmp_path)) as instance:
+            target = ModuleTarget(MODULE, None, str(PROJECT), "jobs")
+            with create_test_daemon_workspace_context(target, instance) as context:
+                queue = Queue(instance, sources)
+                queue.context = context
+                yield queue
+                for run in instance.get_runs(dg.RunsFilter(statuses=[STARTING, STARTED])):
+                    queue.launcher.terminate(run.run_id)
+        wait(lambda: not fork_servers())
+
+
+def test_a_run_starts_at_once_while_there_is_room_and_waits_when_there_is_none(queue: Queue) -> None:
+    assert [queue.submit().status for _ in range(3)] == [STARTING, STARTING, QUEUED]
+    queue.dequeue()
+    assert queue.count(QUEUED) == 1
+    wait(lambda: queue.count(STARTED) == LIMIT)
+
+
+def test_what_waits_goes_before_what_comes_later(queue: Queue) -> None:
+    first, *_ = [queue.submit() for _ in range(3)]
+    queue.until(first.run_id, STARTED)
+    queue.launcher.terminate(first.run_id)
+    queue.until(first.run_id, dg.DagsterRunStatus.CANCELED)
+    assert queue.submit().status == QUEUED
+    queue.dequeue()
+    assert queue.count(STARTING, STARTED) == LIMIT
+    assert queue.count(QUEUED) == 1
+
+
+def test_the_limit_may_change_while_everything_runs(queue: Queue) -> None:
+    queue.instance.event_log_storage.set_concurrency_slots("seats", 1)
+    assert [queue.submit().status for _ in range(2)] == [STARTING, QUEUED]
+    queue.instance.event_log_storage.set_concurrency_slots("seats", 3)
+    queue.dequeue()
+    assert queue.submit().status == STARTING
+    assert queue.submit().status == QUEUED
+
+
+def test_many_submits_at_a_time_keep_the_limit(queue: Queue) -> None:
+    queue.launcher.prepare()
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda _: queue.submit().status, range(8)))
+    assert found.count(STARTING) == LIMIT
+    assert found.count(QUEUED) == 8 - LIMIT
+
+
+def test_a_run_that_the_queue_launches_upon_an_old_count_goes_back_and_starts_later(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [queue.submit() for _ in range(3)]
+    # The queue counted before the two that run were launched past it.
+    monkeypatch.setattr(QueuedRunCoordinatorDaemon, "_get_in_progress_run_records", lambda *_: [])
+    queue.dequeue()
+    assert queue.get(runs[2].run_id).status == QUEUED
+    monkeypatch.undo()
+    queue.until(runs[0].run_id, STARTED)
+    queue.launcher.terminate(runs[0].run_id)
+    queue.until(runs[0].run_id, dg.DagsterRunStatus.CANCELED)
+    queue.dequeue()
+    queue.until(runs[2].run_id, STARTED)
+
+
+def test_what_is_submitted_outside_the_daemon_is_queued(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PROCESS_VARIABLE, "webserver")
+    with dg.DagsterInstance.from_ref(queue.instance.get_ref()) as webserver:
+        assert webserver.run_coordinator.submit_run(queue.unsubmitted()).status == QUEUED
+
+
+def test_where_it_is_unknown_whether_there_is_room_the_run_is_queued(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise OperationalError("SELECT", {}, Exception("the server has gone"))
+
+    monkeypatch.setattr(PromptRunCoordinator, "_in_progress", fails)
+    assert queue.submit().status == QUEUED

@@ -1,0 +1,32 @@
+"""The setting that returns to Dagster's own storage."""
+
+import os
+from pathlib import Path
+
+import yaml
+
+from resources.settings import PROJECT
+from service.running import environment
+
+
+def test_stock_differs_from_ours_in_its_classes_only(tmp_path: Path, postgres_url: str) -> None:
+    given = {**os.environ, "STATE_FOLDER": str(tmp_path), "DATABASE_URL": postgres_url, "ORCHESTRATION": "stock"}
+    home = Path(environment(given)["DAGSTER_HOME"])
+    stock = yaml.safe_load((home / "dagster.yaml").read_text())
+    ours = yaml.safe_load((PROJECT / "dagster.yaml").read_text())
+    assert stock.pop("storage") == {"postgres": {"postgres_url": {"env": "DAGSTER_DATABASE_URL"}}}
+    assert ours.pop("run_launcher")["module"] == "orchestration.fork_launcher"
+    coordinators = [configuration.pop("run_coordinator") for configuration in (stock, ours)]
+    assert [coordinator.pop("class") for coordinator in coordinators] == [
+        "QueuedRunCoordinator",
+        "PromptRunCoordinator",
+    ]
+    assert coordinators[0]["config"] == coordinators[1]["config"]
+    pooled = [ours.pop(kind) for kind in ("run_storage", "event_log_storage", "schedule_storage")]
+    assert {storage["module"] for storage in pooled} == {"orchestration.storage"}
+    assert stock == ours
+
+
+def test_the_pooled_storage_is_what_runs_when_nothing_is_set(tmp_path: Path, postgres_url: str) -> None:
+    given = {**os.environ, "STATE_FOLDER": str(tmp_path), "DATABASE_URL": postgres_url}
+    assert environment(given)["DAGSTER_HOME"] == str(PROJECT)

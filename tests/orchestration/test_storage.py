@@ -1,0 +1,128 @@
+"""The pooled storages on a real server, beside the stock ones they stand in for."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.events import AssetKey
+from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool, QueuePool
+
+from orchestration.storage import PooledEventLogStorage, PooledRunStorage, PooledScheduleStorage, pooled_engine
+from resources.settings import PROJECT
+from service import postgres
+from tests.databases import new_database
+
+PAIRS = [
+    (PooledRunStorage, PostgresRunStorage),
+    (PooledEventLogStorage, PostgresEventLogStorage),
+    (PooledScheduleStorage, PostgresScheduleStorage),
+]
+
+
+def instance_config(url: str) -> dict[str, object]:
+    names = {
+        "run_storage": "PooledRunStorage",
+        "event_log_storage": "PooledEventLogStorage",
+        "schedule_storage": "PooledScheduleStorage",
+    }
+    storages = {
+        kind: {"module": "orchestration.storage", "class": name, "config": {"postgres_url": url}}
+        for kind, name in names.items()
+    }
+    return {**storages, "telemetry": {"enabled": False}}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A server of these tests' own, for they restart it."""
+    folder = tmp_path_factory.mktemp("restarted") / "postgres"
+    postgres.start(folder, durable=False)
+    yield folder
+    postgres.stop(folder)
+
+
+@pytest.fixture
+def url(server: Path) -> Iterator[str]:
+    with new_database(postgres.start(server, durable=False).url) as url:
+        yield url
+        pooled_engine(url).dispose()
+
+
+@pytest.fixture
+def instance(url: str, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test(overrides=instance_config(url), temp_dir=str(tmp_path)) as instance:
+        yield instance
+
+
+@dg.asset
+def one() -> None: ...
+
+
+def connections_ever(url: str) -> int:
+    """How many sessions this database has seen; the reader's own connection is one of them."""
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.execute(text("SELECT pg_stat_clear_snapshot()"))
+        return int(
+            connection.scalar(text("SELECT sessions FROM pg_stat_database WHERE datname = current_database()")) or 0
+        )
+
+
+@pytest.mark.parametrize(("ours", "stock"), PAIRS)
+def test_what_a_storage_overrides_is_still_what_the_stock_class_has(ours: type, stock: type) -> None:
+    source = inspect.getsource(stock)
+    assert "self._engine = create_pg_engine(" in source
+    assert list(inspect.signature(stock).parameters) == list(inspect.signature(ours).parameters)
+    for method in ("from_config_value", "optimize_for_webserver"):
+        assert list(inspect.signature(getattr(stock, method)).parameters) == list(
+            inspect.signature(getattr(ours, method)).parameters
+        )
+
+
+def test_dagster_is_pinned_to_the_version_that_the_storages_were_tried_with() -> None:
+    lines = (PROJECT / "constraints.txt").read_text().split()
+    for package in ("dagster", "dagster-postgres"):
+        assert f"{package}=={version(package)}" in lines
+
+
+def test_a_run_over_the_pool_opens_no_connection_of_its_own(instance: dg.DagsterInstance, url: str) -> None:
+    assert dg.materialize([one], instance=instance).success
+    before = connections_ever(url)
+    assert dg.materialize([one], instance=instance).success
+    assert connections_ever(url) - before <= 5
+    assert isinstance(pooled_engine(url).pool, QueuePool)
+
+
+def test_the_database_restarts_and_the_next_statement_finds_it_again(
+    instance: dg.DagsterInstance, server: Path
+) -> None:
+    assert dg.materialize([one], instance=instance).success
+    postgres.stop(server)
+    postgres.start(server, durable=False)
+    assert dg.materialize([one], instance=instance).success
+    assert instance.get_latest_materialization_event(AssetKey("one")) is not None
+
+
+def test_a_forked_child_has_connections_of_its_own(url: str) -> None:
+    engine = pooled_engine(url)
+    session = text("SELECT pg_backend_pid()")
+    with engine.connect() as connection:
+        ours = connection.scalar(session)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with engine.connect() as connection:
+            os.write(writer, str(connection.scalar(session)).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert int(os.read(reader, 20)) != ours
+    with engine.connect() as connection:
+        assert connection.scalar(session) == ours
