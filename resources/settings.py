@@ -15,6 +15,7 @@ FOOD_LABELS = (
     "person=1,pizza=1,sandwich=1,cake=1,donut=1,hot dog=1,banana=1,apple=1,orange=1,broccoli=1,carrot=1,bowl=1,cup=1,"
     "bottle=0.8,wine glass=0.8,dining table=0"
 )
+MOST_SENSOR_COPIES = 3
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -103,6 +104,11 @@ class Settings:
     state_folder: Path = _setting(_path, ".service", "the embedded database, logs and all else the service keeps")
     webserver_port: int = _setting(
         _whole(1, 65535), "3000", "where the Dagster UI listens on 127.0.0.1; else the next free"
+    )
+    sensor_copies: int = _setting(
+        _whole(0, MOST_SENSOR_COPIES),
+        "3",
+        "how many sensors wait for new variants and hand over to one another; 0: one that only polls the table",
     )
     max_image_pixels: int = _setting(_whole(1), "50000000", "an image with more pixels is refused before it is decoded")
     font_folders: tuple[Path, ...] = _setting(

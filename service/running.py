@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -43,6 +44,8 @@ def environment(given: Mapping[str, str]) -> dict[str, str]:
         "DAGSTER_HOME": str(PROJECT),
         "DAGSTER_LOCAL_DIR": str(state.dagster),
         "ASSET_ROOT": str(settings.asset_root),
+        # Each sensor that waits holds a thread of the code server; everybody else keeps Dagster's own number.
+        "DAGSTER_GRPC_MAX_WORKERS": str(settings.sensor_copies + (os.cpu_count() or 1) + 4),
     }
 
 

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from resources.wiring import dagster_resources
-from sensors.new_variants import new_variants
+from sensors.new_variants import more_new_variants, new_variants
 from sensors.sweep import sweep
 from variant_assets.assets import STAGES
 from variant_assets.checks import job_completion
@@ -13,7 +13,7 @@ defs = dg.Definitions(
     assets=STAGES,
     asset_checks=[job_completion],
     jobs=[variant_pipeline],
-    sensors=[new_variants, sweep],
+    sensors=[new_variants, *more_new_variants, sweep],
     resources=dagster_resources(),
     executor=dg.in_process_executor,
 )
