@@ -249,6 +249,15 @@ class Database:
         """Asks for a new run of a startable variant, if its pause since the last try is over."""
         return bool(self._one("nudge_variant", variant=str(variant), state_revision=state_revision)[0])
 
+    def ended_variants(self, variants: Collection[UUID]) -> dict[UUID, datetime | None]:
+        """Those of the variants that have ended, with when; None for those that have no row any more."""
+        rows = self._all("find_ended_variants", variants=[str(key) for key in variants])
+        return {row.job_variants_id: row.ended_at for row in rows}
+
+    def used_pictures(self, urls: Collection[str]) -> set[str]:
+        """Those of the URLs that a row refers to."""
+        return {row.url for row in self._all("find_used_pictures", urls=list(urls))}
+
     def close(self) -> None:
         self._engine.dispose()
 

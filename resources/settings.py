@@ -110,6 +110,16 @@ class Settings:
         "3",
         "how many sensors wait for new variants and hand over to one another; 0: one that only polls the table",
     )
+    partition_retention_days: int = _setting(
+        _whole(1), "30", "partitions of variants that ended longer ago are removed; their results stay in the database"
+    )
+    partitions_kept: int = _setting(
+        _whole(1, 100_000), "9000", "of more partitions than this the longest ended are removed, whatever their age"
+    )
+    run_retention_days: int = _setting(_whole(1), "30", "older finished runs are removed, with their events")
+    image_retention_days: int = _setting(
+        _whole(1), "7", "our own pictures that nothing refers to any more are removed when they are older"
+    )
     max_image_pixels: int = _setting(_whole(1), "50000000", "an image with more pixels is refused before it is decoded")
     font_folders: tuple[Path, ...] = _setting(
         _paths, "/usr/share/fonts", "where fonts are looked for, separated by `:`"

@@ -228,3 +228,19 @@ SELECT end_terminated_stage(CAST(:variant AS uuid), :ended_run);
 -- name: nudge_variant
 -- Asks for a new run of a startable variant whose last run ended before its stage began, with growing pauses.
 SELECT nudge_variant(CAST(:variant AS uuid), :state_revision);
+
+-- name: find_ended_variants
+-- Of the given variants those that have ended, with when, and those that have no row any more, without.
+SELECT asked.job_variants_id, v.updated_at AS ended_at
+FROM unnest(CAST(:variants AS uuid[])) AS asked (job_variants_id)
+LEFT JOIN jobs_variants v USING (job_variants_id)
+WHERE v.job_variants_id IS NULL OR v.status = 'failed' OR (v.status = 'done' AND v.current_step = 'iou_eval');
+
+-- name: find_used_pictures
+-- Of the given URLs those that a row refers to.
+SELECT asked.url
+FROM unnest(CAST(:urls AS text[])) AS asked (url)
+WHERE EXISTS (SELECT 1 FROM image_assets i WHERE i.image_url = asked.url)
+   OR EXISTS (SELECT 1 FROM image_assets i WHERE i.mask_url = asked.url)
+   OR EXISTS (SELECT 1 FROM yolo_runs y WHERE y.forbidden_mask_url = asked.url)
+   OR EXISTS (SELECT 1 FROM planner_proposals p WHERE p.picture_url = asked.url);
