@@ -258,6 +258,15 @@ class Database:
         """Those of the URLs that a row refers to."""
         return {row.url for row in self._all("find_used_pictures", urls=list(urls))}
 
+    def order_parallel(self, variants: int) -> None:
+        """Records how many variants people want to run at a time, 1 or more."""
+        self._one("order_parallel", variants=variants)
+
+    def parallel_order(self) -> tuple[int, str] | None:
+        """How many variants people last wanted to run at a time, and when they said so."""
+        rows = self._all("parallel_order")
+        return (rows[0].variants, rows[0].ordered_at.isoformat()) if rows else None
+
     def close(self) -> None:
         self._engine.dispose()
 

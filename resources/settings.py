@@ -110,6 +110,9 @@ class Settings:
         "3",
         "how many sensors wait for new variants and hand over to one another; 0: one that only polls the table",
     )
+    throttle: str = _setting(
+        _one_of("on", "off"), "on", "whether fewer variants run at a time while CPU, memory or GPU memory is short"
+    )
     partition_retention_days: int = _setting(
         _whole(1), "30", "partitions of variants that ended longer ago are removed; their results stay in the database"
     )

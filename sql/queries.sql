@@ -244,3 +244,13 @@ WHERE EXISTS (SELECT 1 FROM image_assets i WHERE i.image_url = asked.url)
    OR EXISTS (SELECT 1 FROM image_assets i WHERE i.mask_url = asked.url)
    OR EXISTS (SELECT 1 FROM yolo_runs y WHERE y.forbidden_mask_url = asked.url)
    OR EXISTS (SELECT 1 FROM planner_proposals p WHERE p.picture_url = asked.url);
+
+-- name: order_parallel
+-- Records how many variants people want to run at a time.
+INSERT INTO parallel_order (variants) VALUES (:variants)
+ON CONFLICT (only_row) DO UPDATE SET variants = excluded.variants, ordered_at = clock_timestamp()
+RETURNING variants;
+
+-- name: parallel_order
+-- What people last wanted, and when.
+SELECT variants, ordered_at FROM parallel_order;

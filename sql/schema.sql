@@ -129,6 +129,13 @@ CREATE TABLE variant_requests (
     requested_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- How many variants people want to run at a time, and since when: the throttle never goes above it.
+CREATE TABLE parallel_order (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    variants int NOT NULL CHECK (variants >= 1),
+    ordered_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
 -- Results: at most one current row per variant and stage --------------------------------------------------------
 --
 -- `revision` orders results: one is fresh when its revision is higher than that of the stage before it. Rows of the
