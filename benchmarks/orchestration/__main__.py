@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import threading
@@ -44,7 +45,7 @@ class Size:
 
 
 FULL = Size(isolated=20, bursts=(30, 90), stream_s=60, idle_s=60, history=100_000)
-QUICK = Size(isolated=5, bursts=(12,), stream_s=15, idle_s=10, history=20_000)
+QUICK = Size(isolated=4, bursts=(6,), stream_s=9, idle_s=5, history=20_000)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--plots", type=Path, help="draw latency.png and history.png into this folder")
     parser.add_argument("--only", action="append", help="only the configuration of this name; may be repeated")
     given = parser.parse_args(arguments)
+    # Also who ends us from outside leaves no server or daemon behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended before it was done"))
     size = QUICK if given.quick else FULL
     figures: dict[str, Any] = {"quick": given.quick}
     chosen = [each for each in configurations() if not given.only or each.name in given.only]
@@ -100,10 +103,10 @@ def measure(configuration: Configuration, folder: Path, size: Size) -> dict[str,
     with running(configuration, folder) as service, _shop(service) as shop:
         shop.until_complete(shop.order(_WARM_UP))
         with _peak_memory_mb(service) as peak_mb:
-            figures |= percentiles("isolated", isolated(shop, size.isolated))
-            figures |= percentiles("stream", stream(shop, size.stream_s))
+            figures |= _told(percentiles("isolated", isolated(shop, size.isolated)))
+            figures |= _told(percentiles("stream", stream(shop, size.stream_s)))
             for burst in size.bursts:
-                figures |= cost_of_burst(service, shop, burst)
+                figures |= _told(cost_of_burst(service, shop, burst))
         figures["peak memory MB"] = round(max(peak_mb))
         figures["idle CPU % of a core"] = idle(service, size.idle_s)
         before = cost_of_burst(service, shop, size.bursts[0])["CPU per variant s"]
@@ -161,6 +164,13 @@ def idle(service: Running, seconds: int) -> float:
     before = sum(service.cpu_s().values())
     time.sleep(seconds)
     return round((sum(service.cpu_s().values()) - before) / seconds * 100, 2)
+
+
+def _told(figures: dict[str, Any]) -> dict[str, Any]:
+    """The same, printed: a whole benchmark takes long."""
+    for name, value in figures.items():
+        print(f"  {name:46} {value}", flush=True)
+    return figures
 
 
 def percentiles(what: str, latencies_s: dict[str, list[float]]) -> dict[str, float]:
