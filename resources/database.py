@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,10 +14,12 @@ from uuid import UUID
 from sqlalchemy import Engine, Row, create_engine
 from sqlalchemy.exc import DBAPIError
 
+from resources.listening import Listening
 from resources.queries import named
 from variant_assets.stages.values import Value, Verdict
 
 V = TypeVar("V", bound=Value)
+_CONNECTED_WITHIN_S = 10
 
 
 class StageRefused(Exception):
@@ -116,6 +118,7 @@ class StartableVariant:
     state_revision: int
     retry_count: int
     held_by: str | None
+    turn: int
     start_stage: str
 
 
@@ -136,7 +139,13 @@ class Database:
 
     @cached_property
     def _engine(self) -> Engine:
-        return create_engine(self._url, pool_size=2, max_overflow=2, pool_pre_ping=True)
+        return create_engine(
+            self._url,
+            pool_size=2,
+            max_overflow=2,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": _CONNECTED_WITHIN_S},
+        )
 
     def begin_stage(self, variant: UUID, stage: str, run_id: str, *, ended_run: str | None = None) -> str | None:
         """Claims the variant and commits `running`; or returns the run that holds it.
@@ -186,9 +195,36 @@ class Database:
         return JobProgress(**self._one("complete_variant", variant=str(variant))._mapping)
 
     def startable_variants(self, in_flight: Collection[UUID], most: int) -> list[StartableVariant]:
-        """Variants that wait for a run and have none in flight, those that wait longest first."""
+        """Variants that wait for a run and have none in flight; tenants take turns, the longest waiting first."""
         rows = self._all("find_startable_variants", in_flight=[str(key) for key in in_flight], most=most)
         return [StartableVariant(**row._mapping) for row in rows]
+
+    def any_startable(self) -> bool:
+        """Whether any variant waits for a run or is between two stages of one."""
+        return bool(self._one("any_startable_variant")[0])
+
+    def request_variants(
+        self, variants: Collection[StartableVariant], sensor: str, *, kept_s: float = 60.0
+    ) -> set[UUID]:
+        """Those of the variants whose runs this sensor is to ask for; another has taken the rest, `kept_s` long."""
+        if not variants:
+            return set()
+        rows = self._all(
+            "request_variants",
+            variants=[str(variant.job_variants_id) for variant in variants],
+            revisions=[variant.state_revision for variant in variants],
+            sensor=sensor,
+            kept_s=kept_s,
+        )
+        return {row.job_variants_id for row in rows}
+
+    def listening(self, *, stopping: Callable[[], bool] = lambda: False) -> Listening:
+        """Waits for changes of variants, on a connection of its own, unless `stopping` says that there is no time."""
+        return Listening(self._url, stopping=stopping)
+
+    def let_go(self) -> None:
+        """Ends the wait of everybody who listens."""
+        self._one("let_go")
 
     def running_variants(self, older_than_s: float, most: int) -> list[RunningVariant]:
         """Variants in work for at least so many seconds, oldest first."""
@@ -212,6 +248,24 @@ class Database:
     def nudge_variant(self, variant: UUID, state_revision: int) -> bool:
         """Asks for a new run of a startable variant, if its pause since the last try is over."""
         return bool(self._one("nudge_variant", variant=str(variant), state_revision=state_revision)[0])
+
+    def ended_variants(self, variants: Collection[UUID]) -> dict[UUID, datetime | None]:
+        """Those of the variants that have ended, with when; None for those that have no row any more."""
+        rows = self._all("find_ended_variants", variants=[str(key) for key in variants])
+        return {row.job_variants_id: row.ended_at for row in rows}
+
+    def used_pictures(self, urls: Collection[str]) -> set[str]:
+        """Those of the URLs that a row refers to."""
+        return {row.url for row in self._all("find_used_pictures", urls=list(urls))}
+
+    def order_parallel(self, variants: int) -> None:
+        """Records how many variants people want to run at a time, 1 or more."""
+        self._one("order_parallel", variants=variants)
+
+    def parallel_order(self) -> tuple[int, str] | None:
+        """How many variants people last wanted to run at a time, and when they said so."""
+        rows = self._all("parallel_order")
+        return (rows[0].variants, rows[0].ordered_at.isoformat()) if rows else None
 
     def close(self) -> None:
         self._engine.dispose()

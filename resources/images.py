@@ -7,10 +7,12 @@ import hashlib
 import io
 import os
 import re
+import stat
 import struct
 import tempfile
 import warnings
-from datetime import date
+from collections.abc import Iterator
+from datetime import date, datetime
 from pathlib import Path
 from uuid import UUID, uuid5
 
@@ -76,6 +78,21 @@ class ImageStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_whole(path, png(image))
         return url
+
+    def own_before(self, when: datetime) -> Iterator[str]:
+        """The URLs of the pictures that `save` wrote before this time. Links are neither followed nor named."""
+        for folder, _, names in os.walk(self._root / "yh"):
+            for name in names:
+                path = Path(folder, name)
+                written = path.lstat()
+                if stat.S_ISREG(written.st_mode) and name.endswith(".png") and written.st_mtime < when.timestamp():
+                    yield f"{_URL_PREFIX}{path.relative_to(self._root).as_posix()}"
+
+    def remove(self, image_url: str) -> None:
+        """Removes one of our own pictures; one that is gone already is well."""
+        if not image_url.startswith(f"{_URL_PREFIX}yh/"):
+            raise StageError(f"image_url {image_url!r} belongs to another part, which alone may remove it")
+        self._path(image_url).unlink(missing_ok=True)
 
     def _read(self, image_url: str) -> bytes:
         path = self._path(image_url)

@@ -15,6 +15,7 @@ FOOD_LABELS = (
     "person=1,pizza=1,sandwich=1,cake=1,donut=1,hot dog=1,banana=1,apple=1,orange=1,broccoli=1,carrot=1,bowl=1,cup=1,"
     "bottle=0.8,wine glass=0.8,dining table=0"
 )
+MOST_SENSOR_COPIES = 3
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -110,6 +111,24 @@ class Settings:
     )
     orchestration: str = _setting(
         _one_of("pooled", "stock"), "pooled", "kept connections, forked runs that start at once, or as Dagster comes"
+    )
+    sensor_copies: int = _setting(
+        _whole(0, MOST_SENSOR_COPIES),
+        "3",
+        "how many sensors wait for new variants and hand over to one another; 0: one that only polls the table",
+    )
+    throttle: str = _setting(
+        _one_of("on", "off"), "on", "whether fewer variants run at a time while CPU, memory or GPU memory is short"
+    )
+    partition_retention_days: int = _setting(
+        _whole(1), "30", "partitions of variants that ended longer ago are removed; their results stay in the database"
+    )
+    partitions_kept: int = _setting(
+        _whole(1, 100_000), "9000", "of more partitions than this the longest ended are removed, whatever their age"
+    )
+    run_retention_days: int = _setting(_whole(1), "30", "older finished runs are removed, with their events")
+    image_retention_days: int = _setting(
+        _whole(1), "7", "our own pictures that nothing refers to any more are removed when they are older"
     )
     max_image_pixels: int = _setting(_whole(1), "50000000", "an image with more pixels is refused before it is decoded")
     font_folders: tuple[Path, ...] = _setting(

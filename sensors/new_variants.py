@@ -1,51 +1,181 @@
-"""The sensor that starts a run for every variant that waits for one."""
+"""The sensors that start a run for every variant that waits for one.
 
+They are copies that hand over: each listens first, then waits for its turn. The one that has it reads the table, waits
+for a change, asks for the runs and ends, and the next has the turn at once, so that somebody listens although Dagster
+evaluates a sensor again only some seconds after it has asked for runs.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import dagster as dg
 
 from resources.database import Database, StartableVariant
-from sensors.runs import run_key, terminated, variants_in_flight
+from resources.listening import Heard, Listening, ListeningLost
+from resources.settings import MOST_SENSOR_COPIES, parse_setting
+from sensors.fairness import Line
+from sensors.runs import (
+    SENSOR_TAG,
+    run_key,
+    runs_by_key,
+    terminated,
+    unfinished_runs,
+    variants_of,
+)
 from variant_assets.assets import STAGES
 from variant_assets.job import variant_pipeline
 from variant_assets.partitions import job_variants
 
-# What one tick takes; more waits for the next tick, a few seconds later.
+# What one tick takes; more waits for the next tick, a moment later.
 MOST_PER_TICK = 100
+_STAGE_NAMES = [asset.key.to_user_string() for asset in STAGES]
 
 
-@dg.sensor(
-    job=variant_pipeline,
-    minimum_interval_seconds=1,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts a run for every variant that is done at img_gen, or that waits at a later stage.",
-)
-def new_variants(context: dg.SensorEvaluationContext, db: dg.ResourceParam[Database]) -> dg.SensorResult:
-    in_flight = variants_in_flight(context.instance, datetime.now(UTC))
+@dataclass(frozen=True)
+class Patience:
+    """How long a tick waits, in seconds. Dagster ends one after 60."""
+
+    tick_s: float = 40.0
+    # Less than a tick by more than the 5 s of the sensor daemon's loop, so that whoever waited in vain waits again
+    # before the turn becomes free.
+    turn_s: float = 32.0
+    # Notifications are only hints: the table is read as often as this.
+    table_s: float = 2.0
+    # The variants of a job are committed one after another, and a tick that waits a moment takes them together.
+    together_s: float = 0.03
+
+
+def _copy(number: int) -> dg.SensorDefinition:
+    name = "new_variants" if number == 1 else f"new_variants_{number}"
+
+    @dg.sensor(
+        name=name,
+        job=variant_pipeline,
+        minimum_interval_seconds=1,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Starts a run for every variant that is done at img_gen, or that waits at a later stage."
+        f" Copy {number} of {MOST_SENSOR_COPIES}, which hand over to one another.",
+    )
+    def sensor(context: dg.SensorEvaluationContext, db: dg.ResourceParam[Database]) -> dg.SensorResult:
+        copies = parse_setting("SENSOR_COPIES", os.environ)
+        if number > max(copies, 1):
+            return dg.SensorResult(skip_reason=f"SENSOR_COPIES={copies} leaves this copy out.")
+        if copies == 0:
+            return look(context.instance, db, name)
+        return wait_and_look(context, db, name)
+
+    return sensor
+
+
+def wait_and_look(
+    context: dg.SensorEvaluationContext, db: Database, sensor: str, patience: Patience | None = None
+) -> dg.SensorResult:
+    """One tick of a copy: its turn, the table, a wait, the table. Where nobody can listen it only reads the table."""
+    patience = patience or Patience()
+    give_up_s = time.monotonic() + patience.tick_s
+    try:
+        with db.listening(stopping=_interpreter_ends()) as listening:
+            if listening.take_turn(patience.turn_s):
+                return _turn(context.instance, db, sensor, listening, give_up_s, patience)
+    except ListeningLost as lost:
+        context.log.warning(f"{lost}; the table is read instead")
+    return look(context.instance, db, sensor)
+
+
+def _turn(
+    instance: dg.DagsterInstance,
+    db: Database,
+    sensor: str,
+    listening: Listening,
+    give_up_s: float,
+    patience: Patience,
+) -> dg.SensorResult:
+    while True:
+        result = look(instance, db, sensor)
+        left_s = give_up_s - time.monotonic()
+        if result.run_requests or left_s <= 0:
+            return result
+        heard = listening.wait(min(left_s, patience.table_s))
+        if heard is Heard.CHANGE:
+            time.sleep(patience.together_s)
+        if heard is Heard.STOP:
+            return dg.SensorResult(skip_reason="The service stops.")
+
+
+def look(instance: dg.DagsterInstance, db: Database, sensor: str) -> dg.SensorResult:
+    """Reads the table once and asks for the runs of the variants that wait and that no other sensor has asked for."""
+    # Nearly always there is nothing, and then Dagster need not be asked what is in flight.
+    if not db.any_startable():
+        return dg.SensorResult(skip_reason="No variant waits.")
+    unfinished = unfinished_runs(instance, datetime.now(UTC))
+    in_flight = {variant for run in unfinished for variant in variants_of(run)}
     found = db.startable_variants(in_flight, most=MOST_PER_TICK)
     # Where an operator ended the run between two stages, the variant does not go on by itself; the sweep says so.
-    ended = terminated(context.instance, {variant.held_by for variant in found if variant.held_by})
+    ended = terminated(instance, {variant.held_by for variant in found if variant.held_by})
     waiting = [variant for variant in found if variant.held_by not in ended]
-    if not waiting:
+    unasked = _not_run_before(instance, waiting, sensor)
+    mine = db.request_variants(unasked, sensor)
+    asked = [variant for variant in unasked if variant.job_variants_id in mine]
+    if not asked:
         return dg.SensorResult(skip_reason=f"No variant waits; {len(in_flight)} in flight.")
+    line = Line.of(unfinished)
     return dg.SensorResult(
-        run_requests=[run_request(variant) for variant in waiting],
+        run_requests=[run_request(variant, line) for variant in asked],
         dynamic_partitions_requests=[
-            job_variants.build_add_request([str(variant.job_variants_id) for variant in waiting])
+            job_variants.build_add_request([str(variant.job_variants_id) for variant in asked])
         ],
     )
 
 
-def run_request(variant: StartableVariant) -> dg.RunRequest:
-    """One run for one variant, from the stage it waits for to the end."""
-    names = [asset.key.to_user_string() for asset in STAGES]
+def _not_run_before(
+    instance: dg.DagsterInstance, variants: list[StartableVariant], sensor: str
+) -> list[StartableVariant]:
+    """Leaves out states that had a run already, by whichever copy: Dagster knows the run keys of one sensor only.
+
+    A run that was created but never submitted is submitted when the copy that asked for it does so again.
+    """
+    runs = runs_by_key(instance, [run_key(variant) for variant in variants])
+
+    def to_ask(run: dg.DagsterRun | None) -> bool:
+        unsubmitted = run is not None and run.status is dg.DagsterRunStatus.NOT_STARTED
+        return run is None or (unsubmitted and run.tags.get(SENSOR_TAG) == sensor)
+
+    return [variant for variant in variants if to_ask(runs.get(run_key(variant)))]
+
+
+def run_request(variant: StartableVariant, line: Line) -> dg.RunRequest:
+    """One run for one variant, from the stage it waits for to the end, at its tenant's next place in the queue."""
     return dg.RunRequest(
         run_key=run_key(variant),
         partition_key=str(variant.job_variants_id),
-        asset_selection=[dg.AssetKey(name) for name in names[names.index(variant.start_stage) :]],
+        asset_selection=[dg.AssetKey(name) for name in _STAGE_NAMES[_STAGE_NAMES.index(variant.start_stage) :]],
         tags={
             "job_variants/job_id": str(variant.job_id),
             "job_variants/tenant_id": variant.tenant_id or "none",
             "job_variants/from": f"{variant.current_step}, {variant.status}",
+            **line.tags_of_next(variant.tenant_id or "none"),
         },
     )
+
+
+def _interpreter_ends() -> Callable[[], bool]:
+    """Tells whether this process is shutting down: then no thread pool takes work any more, and waits for this tick."""
+
+    def ends() -> bool:
+        try:
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(int)
+        except RuntimeError:
+            return True
+        return False
+
+    return ends
+
+
+new_variants, *more_new_variants = (_copy(number) for number in range(1, MOST_SENSOR_COPIES + 1))

@@ -12,6 +12,7 @@ from resources.database import StartableVariant, UnknownVariant, variant_id
 
 PARTITION_TAG = "dagster/partition"
 RUN_KEY_TAG = "dagster/run_key"
+SENSOR_TAG = "dagster/sensor_name"
 WILL_RETRY_TAG = "dagster/will_retry"
 RETRY_RUN_TAG = "dagster/auto_retry_run_id"
 
@@ -31,16 +32,20 @@ def run_key(variant: StartableVariant) -> str:
     return f"{variant.job_variants_id}:{variant.state_revision}"
 
 
-def variants_in_flight(instance: dg.DagsterInstance, now: datetime) -> set[UUID]:
-    """The variants with a run queued or at work, whoever asked for it."""
+def unfinished_runs(instance: dg.DagsterInstance, now: datetime) -> list[dg.DagsterRun]:
+    """The runs queued or at work, whoever asked for them."""
     records = instance.get_run_records(dg.RunsFilter(statuses=_UNFINISHED))
-    return {
-        key
+    return [
+        record.dagster_run
         for record in records
         if record.dagster_run.status is not dg.DagsterRunStatus.NOT_STARTED
         or now - record.create_timestamp < _SUBMITTED_WITHIN
-        for key in _variants_of(record.dagster_run)
-    }
+    ]
+
+
+def variants_in_flight(instance: dg.DagsterInstance, now: datetime) -> set[UUID]:
+    """The variants with a run queued or at work, whoever asked for it."""
+    return {key for run in unfinished_runs(instance, now) for key in variants_of(run)}
 
 
 def runs_by_key(instance: dg.DagsterInstance, keys: Collection[str]) -> dict[str, dg.DagsterRun]:
@@ -68,7 +73,8 @@ def awaits_retry(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     return retry is not None and (not retry.is_finished or awaits_retry(instance, retry))
 
 
-def _variants_of(run: dg.DagsterRun) -> list[UUID]:
+def variants_of(run: dg.DagsterRun) -> list[UUID]:
+    """The variant that a run works on; none where its partition is none of ours."""
     partition = run.tags.get(PARTITION_TAG)
     if partition is None:
         return []

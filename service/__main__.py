@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from resources.database import Database
 from resources.settings import SettingError
 from service.postgres import PostgresError
 from service.running import (
@@ -68,6 +69,10 @@ def _do(given: argparse.Namespace) -> int:
         raise ServiceError(
             "the service does not run; start it with `make up`, then set how many variants run at a time"
         )
+    # The throttle may go below this, never above.
+    database = Database(running["DATABASE_URL"])
+    database.order_parallel(given.variants)
+    database.close()
     dagster = str(Path(sys.executable).parent / "dagster")
     command = [dagster, "instance", "concurrency", "set", POOL, str(given.variants)]
     return subprocess.run(command, env=running).returncode

@@ -39,6 +39,8 @@ def environment(given: Mapping[str, str]) -> dict[str, str]:
     database = {} if given.get("DATABASE_URL") else {"DATABASE_URL": postgres.start(state.postgres).url}
     settings = Settings.from_environment({**given, **database})
     settings.asset_root.mkdir(parents=True, exist_ok=True)
+    # A tick that waits is none of Dagster's own ways.
+    waits = {} if settings.orchestration == "pooled" else {"SENSOR_COPIES": "0"}
     return {
         **given,
         "DATABASE_URL": settings.database_url,
@@ -48,6 +50,9 @@ def environment(given: Mapping[str, str]) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(filter(None, (str(PROJECT), given.get("PYTHONPATH")))),
         "DAGSTER_LOCAL_DIR": str(state.dagster),
         "ASSET_ROOT": str(settings.asset_root),
+        **waits,
+        # Each sensor that waits holds a thread of the code server; everybody else keeps Dagster's own number.
+        "DAGSTER_GRPC_MAX_WORKERS": str(settings.sensor_copies + (os.cpu_count() or 1) + 4),
     }
 
 

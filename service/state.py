@@ -36,6 +36,11 @@ class Process:
         except psutil.NoSuchProcess:
             return False
 
+    def ask_to_end(self) -> None:
+        """Says so to the whole process group, and does not wait."""
+        if self.is_alive():
+            os.killpg(self.pid, signal.SIGTERM)
+
     def end(self, patience_s: float = 15.0) -> None:
         """Asks the whole process group to end, then insists."""
         for sign in (signal.SIGTERM, signal.SIGKILL):

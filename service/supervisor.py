@@ -11,8 +11,11 @@ import threading
 import time
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from orchestration.processes import PROCESS_VARIABLE
-from resources.settings import PROJECT
+from resources.database import Database
+from resources.settings import PROJECT, parse_setting
 from service import postgres
 from service.state import Process, Record, State
 
@@ -39,8 +42,11 @@ def commands(code_port: int, web_port: int, workspace: Path) -> dict[str, list[s
 class Supervisor:
     """Starts the processes and starts again what ends, after a pause that grows while it keeps ending."""
 
-    def __init__(self, state: State, code_port: int, web_port: int, *, embedded_postgres: bool) -> None:
+    def __init__(
+        self, state: State, database_url: str, code_port: int, web_port: int, *, embedded_postgres: bool
+    ) -> None:
         self._state = state
+        self._database_url = database_url
         self._code_port = code_port
         self._url = f"http://127.0.0.1:{web_port}"
         self._embedded_postgres = embedded_postgres
@@ -106,10 +112,24 @@ class Supervisor:
 
     def _end_all(self) -> None:
         # The daemon first, so that nothing new starts; run workers end with the code server that started them.
+        # It waits for the sensors that it evaluates, and those wait for new variants until they are told.
+        daemon = self._children.get("daemon")
+        if daemon is not None and daemon.poll() is None:
+            Process.of("daemon", daemon.pid).ask_to_end()
+            self._end_waits()
         for name in ("daemon", "webserver", "code-server"):
             child = self._children.get(name)
             if child is not None and child.poll() is None:
                 Process.of(name, child.pid).end()
+
+    def _end_waits(self) -> None:
+        database = Database(self._database_url)
+        try:
+            database.let_go()
+        except SQLAlchemyError as error:
+            print(f"the sensors are not told that the service stops: {error}", flush=True)
+        finally:
+            database.close()
 
 
 def _listens(port: int) -> bool:
@@ -123,7 +143,8 @@ def main() -> None:
     if os.fork() > 0:
         os._exit(0)
     os.setsid()
-    Supervisor(State.of(os.environ), int(code_port), int(web_port), embedded_postgres=database == "embedded").run()
+    state, url = State.of(os.environ), parse_setting("DATABASE_URL", os.environ)
+    Supervisor(state, url, int(code_port), int(web_port), embedded_postgres=database == "embedded").run()
 
 
 if __name__ == "__main__":

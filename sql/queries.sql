@@ -148,18 +148,49 @@ SET overlay_id = excluded.overlay_id, metrics = excluded.metrics, latency_ms = e
 UPDATE jobs_variants SET verdict = CAST(:verdict AS jsonb) WHERE job_variants_id = CAST(:variant AS uuid);
 
 -- name: find_startable_variants
--- Variants ready for a run, oldest state first, with the stage to start at: the one after their state, or an earlier
--- one whose result is missing or stale. Partitions with a run in flight are left out.
-SELECT v.job_variants_id, v.job_id, j.tenant_id, v.current_step, v.status, v.state_revision, v.retry_count,
-       CASE WHEN v.claim_revision IS NOT NULL THEN v.claimed_by END AS held_by,
-       variant_step_at(least(variant_step_position(v.current_step) + CASE v.status WHEN 'done' THEN 1 ELSE 0 END,
-                             first_stale_position(v.job_variants_id))) AS start_stage
-FROM jobs_variants v
-LEFT JOIN jobs j ON j.job_id = v.job_id
-WHERE ((v.status = 'done' AND v.current_step <> 'iou_eval') OR (v.status = 'queued' AND v.current_step <> 'img_gen'))
-  AND v.job_variants_id <> ALL (CAST(:in_flight AS uuid[]))
-ORDER BY v.state_revision
-LIMIT :most;
+-- Variants ready for a run, with the stage to start at: the one after their state, or an earlier one whose result is
+-- missing or stale. The tenants take turns, each with its oldest state first; the turn is the first variant's 1.
+-- Partitions with a run in flight are left out.
+SELECT found.job_variants_id, found.job_id, found.tenant_id, found.current_step, found.status, found.state_revision,
+       found.retry_count, found.held_by, found.turn,
+       variant_step_at(least(variant_step_position(found.current_step) + CASE found.status WHEN 'done' THEN 1 ELSE 0 END,
+                             first_stale_position(found.job_variants_id))) AS start_stage
+FROM (
+    SELECT v.job_variants_id, v.job_id, j.tenant_id, v.current_step, v.status, v.state_revision, v.retry_count,
+           CASE WHEN v.claim_revision IS NOT NULL THEN v.claimed_by END AS held_by,
+           row_number() OVER (PARTITION BY j.tenant_id ORDER BY v.state_revision) AS turn
+    FROM jobs_variants v
+    LEFT JOIN jobs j ON j.job_id = v.job_id
+    WHERE ((v.status = 'done' AND v.current_step <> 'iou_eval') OR (v.status = 'queued' AND v.current_step <> 'img_gen'))
+      AND v.job_variants_id <> ALL (CAST(:in_flight AS uuid[]))
+    ORDER BY turn, v.state_revision
+    LIMIT :most
+) AS found
+ORDER BY found.turn, found.state_revision;
+
+-- name: any_startable_variant
+-- Whether any variant is ready for a run, in flight or not: what a waiting sensor looks at every few seconds.
+SELECT EXISTS (
+    SELECT 1 FROM jobs_variants
+    WHERE (status = 'done' AND current_step <> 'iou_eval') OR (status = 'queued' AND current_step <> 'img_gen'));
+
+-- name: request_variants
+-- Takes the states that a sensor is about to ask runs for, and returns those it got. A state stays with the first
+-- sensor that took it; after the given seconds another may have it.
+INSERT INTO variant_requests AS r (job_variants_id, state_revision, requested_by)
+SELECT asked.job_variants_id, asked.state_revision, :sensor
+FROM unnest(CAST(:variants AS uuid[]), CAST(:revisions AS bigint[])) AS asked (job_variants_id, state_revision)
+WHERE EXISTS (SELECT 1 FROM jobs_variants v WHERE v.job_variants_id = asked.job_variants_id)
+ORDER BY asked.job_variants_id
+ON CONFLICT (job_variants_id) DO UPDATE
+SET state_revision = excluded.state_revision, requested_by = excluded.requested_by, requested_at = clock_timestamp()
+WHERE r.state_revision < excluded.state_revision OR r.requested_by = excluded.requested_by
+   OR r.requested_at < clock_timestamp() - make_interval(secs => :kept_s)
+RETURNING r.job_variants_id;
+
+-- name: let_go
+-- Ends the wait of every sensor, before the service stops.
+SELECT pg_notify('job_variant_sensors', 'let go');
 
 -- name: find_running_variants
 -- Variants in work, with the run that claimed them, whose state is at least as old as the given seconds.
@@ -197,3 +228,29 @@ SELECT end_terminated_stage(CAST(:variant AS uuid), :ended_run);
 -- name: nudge_variant
 -- Asks for a new run of a startable variant whose last run ended before its stage began, with growing pauses.
 SELECT nudge_variant(CAST(:variant AS uuid), :state_revision);
+
+-- name: find_ended_variants
+-- Of the given variants those that have ended, with when, and those that have no row any more, without.
+SELECT asked.job_variants_id, v.updated_at AS ended_at
+FROM unnest(CAST(:variants AS uuid[])) AS asked (job_variants_id)
+LEFT JOIN jobs_variants v USING (job_variants_id)
+WHERE v.job_variants_id IS NULL OR v.status = 'failed' OR (v.status = 'done' AND v.current_step = 'iou_eval');
+
+-- name: find_used_pictures
+-- Of the given URLs those that a row refers to.
+SELECT asked.url
+FROM unnest(CAST(:urls AS text[])) AS asked (url)
+WHERE EXISTS (SELECT 1 FROM image_assets i WHERE i.image_url = asked.url)
+   OR EXISTS (SELECT 1 FROM image_assets i WHERE i.mask_url = asked.url)
+   OR EXISTS (SELECT 1 FROM yolo_runs y WHERE y.forbidden_mask_url = asked.url)
+   OR EXISTS (SELECT 1 FROM planner_proposals p WHERE p.picture_url = asked.url);
+
+-- name: order_parallel
+-- Records how many variants people want to run at a time.
+INSERT INTO parallel_order (variants) VALUES (:variants)
+ON CONFLICT (only_row) DO UPDATE SET variants = excluded.variants, ordered_at = clock_timestamp()
+RETURNING variants;
+
+-- name: parallel_order
+-- What people last wanted, and when.
+SELECT variants, ordered_at FROM parallel_order;

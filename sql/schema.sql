@@ -121,6 +121,21 @@ CREATE INDEX idx_jobs_variants_startable ON jobs_variants (state_revision)
 CREATE INDEX idx_jobs_variants_running ON jobs_variants (updated_at)
     WHERE status = 'running' AND current_step <> 'img_gen';
 
+-- Which sensor has asked for the run of a variant's state: Dagster's run keys hold for one sensor, and there are several.
+CREATE TABLE variant_requests (
+    job_variants_id uuid PRIMARY KEY REFERENCES jobs_variants ON DELETE CASCADE,
+    state_revision bigint NOT NULL,
+    requested_by text NOT NULL,
+    requested_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- How many variants people want to run at a time, and since when: the throttle never goes above it.
+CREATE TABLE parallel_order (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    variants int NOT NULL CHECK (variants >= 1),
+    ordered_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
 -- Results: at most one current row per variant and stage --------------------------------------------------------
 --
 -- `revision` orders results: one is fresh when its revision is higher than that of the stage before it. Rows of the

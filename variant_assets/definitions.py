@@ -7,8 +7,10 @@ import dagster as dg
 
 from resources.availability import require_runnable
 from resources.wiring import dagster_resources
-from sensors.new_variants import new_variants
+from sensors.new_variants import more_new_variants, new_variants
+from sensors.retention import hourly_retention, retention
 from sensors.sweep import sweep
+from sensors.throttle import throttle
 from variant_assets.assets import STAGES
 from variant_assets.checks import job_completion
 from variant_assets.job import variant_pipeline
@@ -25,8 +27,9 @@ def defs() -> dg.Definitions:
     return dg.Definitions(
         assets=STAGES,
         asset_checks=[job_completion],
-        jobs=[variant_pipeline],
-        sensors=[new_variants, sweep],
+        jobs=[variant_pipeline, retention],
+        schedules=[hourly_retention],
+        sensors=[new_variants, *more_new_variants, sweep, throttle],
         resources=dagster_resources(),
         executor=dg.in_process_executor,
     )

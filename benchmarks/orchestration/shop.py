@@ -1,0 +1,104 @@
+"""Orders variants and watches what becomes of them."""
+
+from __future__ import annotations
+
+import json
+import select
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import psycopg2
+from sqlalchemy import create_engine, make_url
+from sqlalchemy.pool import QueuePool
+
+from resources.queries import SQL_FOLDER, load
+
+TENANT = "bench"
+
+
+class Shop:
+    """Commits variants and notes when each commit returned and when each state was announced, in seconds since 1970."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = create_engine(url, poolclass=QueuePool)
+        self.committed_s: dict[str, float] = {}
+        self.seen_s: dict[tuple[str, str, str], float] = {}
+        self._ends = threading.Event()
+        self._connection = psycopg2.connect(
+            make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+        )
+        self._connection.autocommit = True
+        # The listening file of the sensors, read without their filter.
+        self._connection.cursor().execute(str(load(SQL_FOLDER / "listening.sql")["listen_for_changes"]))
+        self._watcher = threading.Thread(target=self._watch)
+        self._watcher.start()
+        self.rows("add_tenant", tenant=TENANT)
+
+    def rows(self, query: str, **parameters: Any) -> list[Any]:
+        with self._engine.begin() as connection:
+            result = connection.execute(load(SQL_FOLDER / "benchmark.sql")[query], parameters)
+            return list(result) if result.returns_rows else []
+
+    def order(self, variants: int, *, per_job: int = 3) -> list[str]:
+        """So many variants in jobs of three, each job in one transaction."""
+        jobs = [str(row.job_id) for row in self.rows("add_jobs", tenant=TENANT, jobs=-(-variants // per_job))]
+        ordered: list[str] = []
+        for number, job in enumerate(jobs):
+            many = min(per_job, variants - number * per_job)
+            keys = [str(row.job_variants_id) for row in self.rows("add_variants", job=job, variants=many)]
+            self.committed_s.update(dict.fromkeys(keys, time.time()))
+            ordered += keys
+        return ordered
+
+    def until_complete(self, variants: list[str], *, within_s: float = 300.0) -> None:
+        give_up_s = time.monotonic() + within_s
+        while self.rows("complete_count", variants=variants)[0][0] < len(variants):
+            if time.monotonic() > give_up_s or self.rows("failed_count", variants=variants)[0][0]:
+                raise RuntimeError(f"not all of {len(variants)} variants were complete within {within_s:g} s")
+            time.sleep(0.1)
+
+    def latencies_s(self, variants: Iterable[str]) -> dict[str, list[float]]:
+        """From commit to each milestone, for each variant that reached it."""
+        keys = list(variants)
+        times = {row.variant: row for row in self.rows("times_of_runs", variants=keys)}
+        found: dict[str, list[float]] = {name: [] for name in ("picked up", "run row", "first stage running", "done")}
+        for key in keys:
+            milestones = {
+                "picked up": times[key].picked_up_s if key in times else None,
+                "run row": times[key].run_row_s if key in times else None,
+                "first stage running": self.seen_s.get((key, "vlm_analyze", "running")),
+                "done": self.seen_s.get((key, "iou_eval", "done")),
+            }
+            for name, when_s in milestones.items():
+                if when_s is not None:
+                    found[name].append(max(0.0, float(when_s) - self.committed_s[key]))
+        return found
+
+    def add_history(self, variants: int) -> None:
+        """So many finished variants and runs."""
+        statements = load(SQL_FOLDER / "benchmark.sql")
+        with self._engine.begin() as connection:
+            connection.execute(statements["without_triggers"])
+            connection.execute(statements["add_finished_variants"], {"tenant": TENANT, "variants": variants})
+            connection.execute(statements["add_finished_runs"], {"runs": variants})
+        with self._engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("ANALYZE")
+
+    def close(self) -> None:
+        self._ends.set()
+        self._watcher.join()
+        self._connection.close()
+        self._engine.dispose()
+
+    def _watch(self) -> None:
+        while not self._ends.is_set():
+            if not select.select([self._connection], [], [], 0.2)[0]:
+                continue
+            self._connection.poll()
+            now_s = time.time()
+            for notice in self._connection.notifies:
+                change = json.loads(notice.payload)
+                self.seen_s.setdefault((change["job_variants_id"], change["current_step"], change["status"]), now_s)
+            self._connection.notifies.clear()

@@ -1,0 +1,96 @@
+"""The sensor that lets fewer variants run at a time while the machine is short of something, and then more again."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+import dagster as dg
+
+from resources.database import Database
+from resources.load import Load, measured
+from resources.settings import parse_setting
+
+POOL = "variants"
+# Looks one after another, five seconds apart: short peaks change nothing, and going up is slower than going down.
+PRESSED_LOOKS = 2
+CALM_LOOKS = 6
+
+
+@dataclass(frozen=True)
+class Throttle:
+    """What the sensor remembers: the people's limit, the one it has set itself, and for how many looks it was so."""
+
+    ceiling: int
+    limit: int
+    pressed_looks: int = 0
+    calm_looks: int = 0
+    # When people last gave the limit by `make parallel`; the same number given again is an order, too.
+    ordered_at: str = ""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What people gave as the limit, and when."""
+
+    variants: int
+    ordered_at: str
+
+
+def decide(before: Throttle | None, actual: int, order: Order | None, loads: Sequence[Load]) -> tuple[Throttle, str]:
+    """The next state, whose `limit` is to be set, and why. `actual` is the pool's limit as it is now.
+
+    A limit that the sensor has not set, and every order, is the people's: it holds at once and is the new ceiling.
+    """
+    state = before or Throttle(actual, actual)
+    if order is not None and order.ordered_at != state.ordered_at:
+        return Throttle(order.variants, order.variants, ordered_at=order.ordered_at), f"{order.variants} were asked for"
+    if actual != state.limit:
+        return Throttle(actual, actual, ordered_at=state.ordered_at), f"somebody has set the limit to {actual}"
+    pressed = [load for load in loads if load.is_pressed]
+    if pressed:
+        looks = state.pressed_looks + 1
+        lower = looks >= PRESSED_LOOKS and state.limit > 1
+        after = replace(state, limit=state.limit - lower, pressed_looks=0 if lower else looks, calm_looks=0)
+    elif all(load.is_calm for load in loads):
+        looks = state.calm_looks + 1
+        higher = looks >= CALM_LOOKS and state.limit < state.ceiling
+        after = replace(state, limit=state.limit + higher, pressed_looks=0, calm_looks=0 if higher else looks)
+    else:
+        after = replace(state, pressed_looks=0, calm_looks=0)
+    return after, ", ".join(str(load) for load in pressed or loads) or "nothing was measured"
+
+
+@dg.sensor(
+    minimum_interval_seconds=4,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Lowers the limit of pool `variants` under load, and raises it again to what people have set.",
+)
+def throttle(context: dg.SensorEvaluationContext, db: dg.ResourceParam[Database]) -> dg.SensorResult:
+    before = Throttle(**json.loads(context.cursor)) if context.cursor else None
+    actual = pool_limit(context.instance)
+    if actual is None:
+        return dg.SensorResult(skip_reason=f"Pool {POOL} has no limit to lower.")
+    ordered = db.parallel_order()
+    order = Order(*ordered) if ordered is not None else None
+    if parse_setting("THROTTLE", os.environ) == "off":
+        # What it has lowered itself it gives back.
+        lowered = before is not None and actual == before.limit < before.ceiling
+        after, why = (replace(before, limit=before.ceiling), "THROTTLE=off") if before and lowered else (before, "")
+    else:
+        after, why = decide(before, actual, order, measured())
+    if after is None or after.limit == actual:
+        said = f"{actual} at a time; {why}" if why else "THROTTLE=off"
+    else:
+        context.instance.event_log_storage.set_concurrency_slots(POOL, after.limit)
+        said = f"{after.limit} at a time instead of {actual}; {why}"
+        context.log.info(said)
+    return dg.SensorResult(skip_reason=said, cursor=json.dumps(asdict(after)) if after else None)
+
+
+def pool_limit(instance: dg.DagsterInstance) -> int | None:
+    """How many variants may run at a time now; None for as many as there are."""
+    limits = {limit.name: limit.limit for limit in instance.event_log_storage.get_pool_limits()}
+    return limits.get(POOL, instance.get_concurrency_config().pool_config.default_pool_limit)

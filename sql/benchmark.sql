@@ -1,0 +1,55 @@
+-- name: add_jobs
+-- So many jobs handed over to us, with no variant yet.
+INSERT INTO jobs (tenant_id, current_step, status)
+SELECT :tenant, 'vlm_analyze', 'running' FROM generate_series(1, :jobs) RETURNING job_id;
+
+-- name: add_tenant
+-- The shop of the benchmark.
+INSERT INTO tenants (tenant_id) VALUES (:tenant) ON CONFLICT DO NOTHING;
+
+-- name: add_variants
+-- The variants of a job, their images done.
+INSERT INTO jobs_variants (job_id, creation_order, current_step, status)
+SELECT CAST(:job AS uuid), n, 'img_gen', 'done' FROM generate_series(1, :variants) n RETURNING job_variants_id;
+
+-- name: complete_count
+-- How many of the given variants are complete.
+SELECT count(*) FROM jobs_variants
+WHERE job_variants_id = ANY (CAST(:variants AS uuid[])) AND current_step = 'iou_eval' AND status = 'done';
+
+-- name: failed_count
+-- How many of the given variants have failed, which the benchmark does not expect.
+SELECT count(*) FROM jobs_variants WHERE job_variants_id = ANY (CAST(:variants AS uuid[])) AND status = 'failed';
+
+-- name: times_of_runs
+-- When each variant was asked for, its run's row written and its run started, as seconds since 1970.
+SELECT r.partition AS variant, extract(epoch FROM q.requested_at) AS picked_up_s,
+       extract(epoch FROM r.create_timestamp AT TIME ZONE 'UTC') AS run_row_s, r.start_time AS started_s
+FROM dagster.runs r LEFT JOIN variant_requests q ON q.job_variants_id::text = r.partition
+WHERE r.partition = ANY (CAST(:variants AS text[]));
+
+-- name: traffic
+-- Connections opened to and transactions ended in this database since it was made.
+SELECT sessions, xact_commit + xact_rollback AS transactions FROM pg_stat_database WHERE datname = current_database();
+
+-- name: add_finished_variants
+-- History: finished jobs of three finished variants; the triggers are off for this transaction.
+WITH job AS (
+    INSERT INTO jobs (tenant_id, current_step, status)
+    SELECT :tenant, 'iou_eval', 'done' FROM generate_series(1, :variants / 3) RETURNING job_id
+)
+INSERT INTO jobs_variants (job_id, creation_order, current_step, status)
+SELECT job_id, n, 'iou_eval', 'done' FROM job, generate_series(1, 3) n;
+
+-- name: add_finished_runs
+-- History: copies of one finished run, long ago.
+INSERT INTO dagster.runs (run_id, snapshot_id, pipeline_name, mode, status, run_body, partition, partition_set,
+                          create_timestamp, update_timestamp, start_time, end_time)
+SELECT gen_random_uuid()::text, r.snapshot_id, r.pipeline_name, r.mode, 'SUCCESS', r.run_body, gen_random_uuid()::text,
+       r.partition_set, r.create_timestamp - interval '1 day', r.update_timestamp - interval '1 day',
+       r.start_time - 86400, r.end_time - 86400
+FROM (SELECT * FROM dagster.runs WHERE status = 'SUCCESS' LIMIT 1) AS r, generate_series(1, :runs);
+
+-- name: without_triggers
+-- Until the end of the transaction.
+SET LOCAL session_replication_role = replica;

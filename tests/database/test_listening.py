@@ -1,0 +1,179 @@
+"""Waiting for a change on a real server: what wakes a sensor, what does not, and what ends the wait."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from sqlalchemy import make_url
+
+from resources.database import Database
+from resources.listening import Heard, Listening, ListeningLost, may_start
+from tests.shop import Shop, work_through
+
+LONG_S = 30.0
+LISTENERS = "FROM pg_stat_activity WHERE application_name = 'job_variants sensor' AND datname = current_database()"
+
+
+@pytest.fixture
+def listening(database_url: str) -> Iterator[Listening]:
+    with Listening(database_url) as listening:
+        yield listening
+
+
+def soon(act: Callable[[], object]) -> threading.Timer:
+    timer = threading.Timer(0.2, act)
+    timer.start()
+    return timer
+
+
+def test_a_variant_committed_during_the_wait_ends_it(shop: Shop, listening: Listening) -> None:
+    job = shop.job()
+    timer = soon(lambda: shop.variant(job))
+    assert listening.wait(LONG_S) is Heard.CHANGE
+    timer.join()
+
+
+def test_a_variant_committed_before_the_wait_and_after_listening_ends_it_at_once(
+    shop: Shop, listening: Listening
+) -> None:
+    assert listening.take_turn(1)
+    shop.variant(shop.job())
+    assert listening.wait(LONG_S) is Heard.CHANGE
+
+
+def test_the_changes_within_a_run_wake_nobody(shop: Shop, db: Database, database_url: str) -> None:
+    variant = shop.variant(shop.job())
+    with Listening(database_url) as listening:
+        work_through(db, variant, "run")
+        assert listening.wait(0.3) is Heard.NOTHING
+
+
+@pytest.mark.parametrize("payload", ["", "what?", "[]", '"img_gen"', '{"status": "done"}', "null"])
+def test_a_notification_that_says_nothing_means_to_look(payload: str) -> None:
+    assert may_start(payload)
+
+
+def test_the_service_that_stops_ends_every_wait(db: Database, listening: Listening) -> None:
+    db.let_go()
+    assert listening.wait(LONG_S) is Heard.STOP
+
+
+def test_a_process_that_shuts_down_does_not_wait(database_url: str) -> None:
+    ends = threading.Event()
+    with Listening(database_url, stopping=ends.is_set) as listening:
+        ends.set()
+        assert listening.wait(LONG_S) is Heard.STOP
+
+
+def test_one_has_the_turn_and_the_next_has_it_when_it_ends(database_url: str) -> None:
+    with Listening(database_url) as second:
+        with Listening(database_url) as first:
+            assert first.take_turn(1)
+            assert not second.take_turn(0.1)
+        assert second.take_turn(LONG_S)
+
+
+def test_the_turn_goes_to_those_who_wait_in_the_order_in_which_they_came(database_url: str, shop: Shop) -> None:
+    had: list[int] = []
+
+    def wait_for_turn(number: int) -> None:
+        with Listening(database_url) as listening:
+            assert listening.take_turn(LONG_S)
+            had.append(number)
+
+    with ExitStack() as waiting:
+        with Listening(database_url) as first:
+            assert first.take_turn(1)
+            for number in (1, 2, 3):
+                thread = threading.Thread(target=wait_for_turn, args=[number])
+                thread.start()
+                waiting.callback(thread.join)
+                until(lambda n=number: count(shop, "AND wait_event = 'advisory'") == n)  # type: ignore[misc]
+        until(lambda: len(had) == 3)
+    assert had == [1, 2, 3]
+
+
+def test_who_died_without_a_word_has_no_turn_any_more(database_url: str, shop: Shop) -> None:
+    with Listening(database_url) as first, Listening(database_url) as second:
+        assert first.take_turn(1)
+        shop.row(f"SELECT count(pg_terminate_backend(pid)) {LISTENERS} AND state = 'idle' AND query LIKE '%advisory%'")
+        assert second.take_turn(LONG_S)
+        with pytest.raises(ListeningLost, match="broke while it listened"):
+            first.wait(LONG_S)
+
+
+def test_a_server_that_vanishes_without_an_answer_is_noticed() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"postgresql+psycopg2://nobody@127.0.0.1:{silent.getsockname()[1]}/nowhere"
+        clock = iter(range(0, 10_000, 6))
+        with pytest.raises(ListeningLost, match="does not answer within"), Listening(url, clock=lambda: next(clock)):
+            pass
+
+
+def test_behind_a_pooler_nobody_listens(database_url: str) -> None:
+    with Pooler(database_url) as pooler, pytest.raises(ListeningLost, match="pooler"), Listening(pooler.url):
+        pass
+
+
+class Pooler:
+    """Passes bytes to PostgreSQL and, as PgBouncer does, tells clients of a server process that there is none of."""
+
+    def __init__(self, url: str) -> None:
+        self._server = make_url(url)
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._connections: list[socket.socket] = []
+
+    @property
+    def url(self) -> str:
+        port = self._socket.getsockname()[1]
+        there = self._server.set(host="127.0.0.1", port=port, query={"sslmode": "disable", "gssencmode": "disable"})
+        return there.render_as_string(hide_password=False)
+
+    def __enter__(self) -> "Pooler":
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in (self._socket, *self._connections):
+            each.close()
+
+    def _serve(self) -> None:
+        client, _ = self._socket.accept()
+        host = self._server.host or str(self._server.query["host"])
+        if host.startswith("/"):
+            server = socket.socket(socket.AF_UNIX)
+            server.connect(f"{host}/.s.PGSQL.{self._server.port or 5432}")
+        else:
+            server = socket.create_connection((host, self._server.port or 5432))
+        self._connections += [client, server]
+        threading.Thread(target=self._pass, args=[client, server], daemon=True).start()
+        self._pass(server, client)
+
+    def _pass(self, source: socket.socket, target: socket.socket) -> None:
+        # BackendKeyData: a K, twelve as its length, then the process.
+        key = b"K\x00\x00\x00\x0c"
+        try:
+            while content := source.recv(65536):
+                at = content.find(key)
+                if at >= 0:
+                    content = content[: at + 5] + b"\x00\x00\x00\x07" + content[at + 9 :]
+                target.sendall(content)
+        except OSError:
+            # The test has ended and closed both.
+            return
+
+
+def count(shop: Shop, where: str = "") -> int:
+    return int(shop.row(f"SELECT count(*) {LISTENERS} {where}")[0])
+
+
+def until(what: Callable[[], bool]) -> None:
+    give_up_s = time.monotonic() + LONG_S
+    while not what():
+        assert time.monotonic() < give_up_s
+        time.sleep(0.02)

@@ -1,0 +1,76 @@
+"""The throttle's sensor on a Dagster instance with pools."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from resources.database import Database
+from resources.load import Load
+from sensors import throttle as module
+from sensors.throttle import CALM_LOOKS, POOL, PRESSED_LOOKS, pool_limit, throttle
+
+
+@pytest.fixture
+def instance(tmp_path: Any) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(
+        str(tmp_path), overrides={"concurrency": {"pools": {"granularity": "run", "default_limit": 3}}}
+    ) as instance:
+        instance.event_log_storage.set_concurrency_slots(POOL, 3)
+        yield instance
+
+
+class Sensor:
+    """Looks one after another, each with the cursor of the one before."""
+
+    def __init__(self, instance: dg.DagsterInstance, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._instance, self._db, self._monkeypatch = instance, db, monkeypatch
+        self._cursor: str | None = None
+
+    def look(self, value: float, times: int = 1) -> str:
+        loads = [Load("memory", value, calm=50.0, pressed=90.0, unit=" %")]
+        self._monkeypatch.setattr(module, "measured", lambda: loads)
+        said = ""
+        for _ in range(times):
+            context = dg.build_sensor_context(instance=self._instance, cursor=self._cursor, resources={"db": self._db})
+            result = throttle(context)
+            assert isinstance(result, dg.SensorResult)
+            assert result.skip_reason is not None
+            self._cursor = result.cursor or self._cursor
+            said = str(result.skip_reason.skip_message)
+        return said
+
+
+@pytest.fixture
+def sensor(instance: dg.DagsterInstance, db: Database, monkeypatch: pytest.MonkeyPatch) -> Sensor:
+    return Sensor(instance, db, monkeypatch)
+
+
+def test_the_pool_goes_down_under_pressure_and_back_and_says_why(instance: dg.DagsterInstance, sensor: Sensor) -> None:
+    assert sensor.look(95, PRESSED_LOOKS) == (
+        "2 at a time instead of 3; memory 95.0 % (too much from 90, well up to 50)"
+    )
+    assert pool_limit(instance) == 2
+    sensor.look(95, 2 * PRESSED_LOOKS)
+    assert pool_limit(instance) == 1
+    sensor.look(10, 2 * CALM_LOOKS)
+    assert pool_limit(instance) == 3
+
+
+def test_what_people_order_is_the_ceiling(instance: dg.DagsterInstance, db: Database, sensor: Sensor) -> None:
+    sensor.look(10)
+    db.order_parallel(2)
+    assert sensor.look(10) == "2 at a time instead of 3; 2 were asked for"
+    sensor.look(10, 2 * CALM_LOOKS)
+    assert pool_limit(instance) == 2
+
+
+def test_switched_off_it_gives_back_what_it_took(
+    instance: dg.DagsterInstance, sensor: Sensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sensor.look(95, PRESSED_LOOKS)
+    monkeypatch.setenv("THROTTLE", "off")
+    assert sensor.look(95) == "3 at a time instead of 2; THROTTLE=off"
+    assert sensor.look(95, 5) == "THROTTLE=off"
+    assert pool_limit(instance) == 3
