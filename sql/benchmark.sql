@@ -1,3 +1,13 @@
+-- name: add_copy
+-- What the shop wrote for these jobs.
+INSERT INTO job_inputs (job_id, desc_kor, desc_eng)
+SELECT job, :korean, :english FROM unnest(CAST(:jobs AS uuid[])) AS job;
+
+-- name: add_image
+-- A generated image.
+INSERT INTO image_assets (image_type, image_url, tenant_id) VALUES ('generated', :url, :tenant)
+RETURNING image_asset_id;
+
 -- name: add_jobs
 -- So many jobs handed over to us, with no variant yet.
 INSERT INTO jobs (tenant_id, current_step, status)
@@ -8,9 +18,11 @@ SELECT :tenant, 'vlm_analyze', 'running' FROM generate_series(1, :jobs) RETURNIN
 INSERT INTO tenants (tenant_id) VALUES (:tenant) ON CONFLICT DO NOTHING;
 
 -- name: add_variants
--- The variants of a job, their images done.
-INSERT INTO jobs_variants (job_id, creation_order, current_step, status)
-SELECT CAST(:job AS uuid), n, 'img_gen', 'done' FROM generate_series(1, :variants) n RETURNING job_variants_id;
+-- The variants of a job, their images done; they take the given images in turn, if there are any.
+INSERT INTO jobs_variants (job_id, img_asset_id, creation_order, current_step, status)
+SELECT CAST(:job AS uuid), images[1 + (n - 1) % nullif(cardinality(images), 0)], n, 'img_gen', 'done'
+FROM (SELECT CAST(:images AS uuid[]) AS images) AS given, generate_series(1, :variants) n
+RETURNING job_variants_id;
 
 -- name: complete_count
 -- How many of the given variants are complete.
@@ -49,6 +61,19 @@ SELECT gen_random_uuid()::text, r.snapshot_id, r.pipeline_name, r.mode, 'SUCCESS
        r.partition_set, r.create_timestamp - interval '1 day', r.update_timestamp - interval '1 day',
        r.start_time - 86400, r.end_time - 86400
 FROM (SELECT * FROM dagster.runs WHERE status = 'SUCCESS' LIMIT 1) AS r, generate_series(1, :runs);
+
+-- name: add_events
+-- History: a materialization of each past run's variant, copied from one that happened.
+INSERT INTO dagster.event_logs (run_id, event, dagster_event_type, "timestamp", step_key, asset_key, partition)
+SELECT gen_random_uuid()::text, e.event, e.dagster_event_type, e."timestamp" - interval '1 day', e.step_key,
+       e.asset_key, gen_random_uuid()::text
+FROM (SELECT * FROM dagster.event_logs WHERE dagster_event_type = 'ASSET_MATERIALIZATION' LIMIT 1) AS e,
+     generate_series(1, :events);
+
+-- name: add_partitions
+-- History: the partitions that retention keeps.
+INSERT INTO dagster.dynamic_partitions (partitions_def_name, partition)
+SELECT 'job_variants_id', gen_random_uuid()::text FROM generate_series(1, :partitions);
 
 -- name: without_triggers
 -- Until the end of the transaction.

@@ -17,13 +17,15 @@ from variant_assets.job import variant_pipeline
 
 
 @dg.definitions
-@cache
 def defs() -> dg.Definitions:
-    """Loaded by Dagster, not by an import. A chosen model that cannot run is the code location's error, in the UI.
-
-    One object per process: Dagster asks for it again in every run, and a forked run finds what its server has built.
-    """
+    """Loaded by Dagster, not by an import. A chosen model that cannot run is the code location's error, in the UI."""
     require_runnable(os.environ)
+    return _definitions()
+
+
+@cache
+def _definitions() -> dg.Definitions:
+    """One object per process: Dagster asks again in every run, and a forked run finds what its server has built."""
     return dg.Definitions(
         assets=STAGES,
         asset_checks=[job_completion],

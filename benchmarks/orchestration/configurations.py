@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
+import yaml
 
+from orchestration.processes import PROCESS_VARIABLE
+from resources.images import png
 from resources.settings import PROJECT
 from service import postgres
+from service.demo import generated_images
 from service.running import environment, free_port, prepare_database
 from service.state import Process, State
 from service.supervisor import commands
 
-STORAGE = """
+AT_A_TIME = 3
+"""Variants; the default limit of the pool."""
+
+_STORAGE = """
 storage: {postgres: {postgres_url: {env: DAGSTER_DATABASE_URL}}}
 local_artifact_storage:
   module: dagster.core.storage.root
@@ -30,7 +39,7 @@ compute_logs:
   config: {base_dir: {env: DAGSTER_LOCAL_DIR}}
 telemetry: {enabled: false}
 """
-TUNED = """
+_TUNED = """
 run_coordinator:
   module: dagster.core.run_coordinator
   class: QueuedRunCoordinator
@@ -41,23 +50,69 @@ sensors: {use_threads: true, num_workers: 4}
 
 
 @dataclass(frozen=True)
+class StageSet:
+    """Stages to run: the modules of their definitions, with this repository's sensors and with the plain one."""
+
+    name: str
+    definitions: str
+    plain_definitions: str
+    assets: str
+    has_pictures: bool
+    stream_every_s: float
+
+    def pictures(self, asset_root: Path) -> list[str]:
+        """The URLs of the pictures that variants have, stored below the folder; none where no stage reads one."""
+        if not self.has_pictures:
+            return []
+        urls = [f"/assets/ye/tenants/bench/generated/{number}.png" for number in range(1, 4)]
+        for url, image in zip(urls, generated_images(), strict=True):
+            path = asset_root / url.removeprefix("/assets/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(png(image))
+        return urls
+
+
+STAGE_SETS = (
+    StageSet(
+        "trivial", "benchmarks.orchestration.trivial", "benchmarks.orchestration.trivial_plain",
+        "benchmarks.orchestration.trivial", has_pictures=False, stream_every_s=3.0,
+    ),
+    StageSet(
+        "embedded", "variant_assets.definitions", "benchmarks.orchestration.embedded_plain",
+        "variant_assets.assets", has_pictures=True, stream_every_s=8.0,
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Configuration:
-    """A dagster.yaml, the module with the definitions, and settings."""
+    """A dagster.yaml, settings, which sensors, and the share of the full size that is measured: the slow take long."""
 
     name: str
     instance: str
-    module: str = "benchmarks.orchestration.trivial"
-    settings: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, str]
+    plain_sensor: bool = False
+    share: float = 1.0
+
+    def module(self, stages: StageSet) -> str:
+        return stages.plain_definitions if self.plain_sensor else stages.definitions
+
+    def dagster_yaml(self, stages: StageSet) -> str:
+        """The text; a run launcher of our own is told which definitions it forks."""
+        content: dict[str, Any] = yaml.safe_load(self.instance)
+        if "run_launcher" in content:
+            content["run_launcher"]["config"] = {"module": self.module(stages)}
+        return str(yaml.safe_dump(content, sort_keys=False))
 
 
 def configurations() -> tuple[Configuration, ...]:
     """Stock, tuned stock, and this repository as it is."""
-    plain = {"SENSOR_COPIES": "0", "THROTTLE": "off"}
+    polls = {"SENSOR_COPIES": "0", "THROTTLE": "off", "ORCHESTRATION": "stock"}
     return (
-        Configuration("stock", STORAGE, "benchmarks.orchestration.stock", {**plain, "ORCHESTRATION": "stock"}),
-        Configuration("tuned stock", STORAGE + TUNED, settings={**plain, "ORCHESTRATION": "stock"}),
+        Configuration("stock", _STORAGE, polls, plain_sensor=True, share=0.2),
+        Configuration("tuned stock", _STORAGE + _TUNED, polls, share=0.4),
         # Off, for the benchmark loads the machine on purpose.
-        Configuration("ours", (PROJECT / "dagster.yaml").read_text(), settings={"THROTTLE": "off"}),
+        Configuration("ours", (PROJECT / "dagster.yaml").read_text(), {"THROTTLE": "off"}),
     )
 
 
@@ -65,15 +120,28 @@ def configurations() -> tuple[Configuration, ...]:
 class Running:
     """A configuration at work, on a database of its own."""
 
-    database_url: str
+    variables: dict[str, str]
     code_server: psutil.Process
     daemon: psutil.Process
     server: psutil.Process
 
     def cpu_s(self) -> dict[str, float]:
-        """CPU seconds so far of each process with all its descendants, ended ones too."""
-        trees = {"workers and code server": self.code_server, "daemon": self.daemon, "Postgres": self.server}
-        return {name: _tree_cpu_s(process) for name, process in trees.items()}
+        """CPU seconds so far, of ended processes too. Workers are all that code server and daemon have started."""
+        code_server_s, daemon_s = _own_cpu_s(self.code_server), _own_cpu_s(self.daemon)
+        return {
+            "workers": _tree_cpu_s(self.code_server) + _tree_cpu_s(self.daemon) - code_server_s - daemon_s,
+            "code server": code_server_s,
+            "daemon": daemon_s,
+            "Postgres": _tree_cpu_s(self.server),
+        }
+
+    def look_ms(self) -> float:
+        """How long a tick's look at the tables takes while nothing is to do, and with something; median of many."""
+        told = subprocess.run(
+            [sys.executable, "-m", "benchmarks.orchestration.look"],
+            cwd=PROJECT, env=self.variables, check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        return float(told.stdout.splitlines()[-1])
 
     def memory_mb(self) -> float:
         """Resident memory of everything, shared pages counted in each process that has them."""
@@ -85,6 +153,11 @@ class Running:
                 except psutil.NoSuchProcess:
                     continue
         return total
+
+
+def _own_cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def _tree_cpu_s(root: psutil.Process) -> float:
@@ -100,11 +173,11 @@ def _tree_cpu_s(root: psutil.Process) -> float:
 
 
 @contextmanager
-def running(configuration: Configuration, folder: Path) -> Iterator[Running]:
+def running(configuration: Configuration, stages: StageSet, folder: Path) -> Iterator[Running]:
     """The configuration's database, code server and daemon, from nothing; all are ended afterwards."""
     home = folder / "home"
     home.mkdir(parents=True)
-    (home / "dagster.yaml").write_text(configuration.instance)
+    (home / "dagster.yaml").write_text(configuration.dagster_yaml(stages))
     given = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
     given |= {"STATE_FOLDER": str(folder), "ASSET_ROOT": str(folder / "assets"), **configuration.settings}
     variables = {**environment(given), "DAGSTER_HOME": str(home)}
@@ -118,19 +191,25 @@ def running(configuration: Configuration, folder: Path) -> Iterator[Running]:
     try:
         for name in ("code-server", "daemon"):
             command = [
-                configuration.module if word == "variant_assets.definitions" else word
+                configuration.module(stages) if word == "variant_assets.definitions" else word
                 for word in commands(port, 0, state.workspace)[name]
             ]
+            own = {**variables, PROCESS_VARIABLE: name}
             with (state.logs / f"{name}.log").open("wb") as log:
                 started.append(
                     subprocess.Popen(
-                        command, cwd=PROJECT, env=variables, stdout=log, stderr=log, start_new_session=True
+                        command,
+                        cwd=PROJECT,
+                        env=own,
+                        stdout=log,
+                        stderr=log,
+                        start_new_session=True,
                     )
                 )
             _settled(started[-1], port)
         server_pid = int((state.postgres / "data" / "postmaster.pid").read_text().splitlines()[0])
         code_server, daemon = (psutil.Process(process.pid) for process in started)
-        yield Running(variables["DATABASE_URL"], code_server, daemon, psutil.Process(server_pid))
+        yield Running(variables, code_server, daemon, psutil.Process(server_pid))
     finally:
         for process in reversed(started):
             if process.poll() is None:

@@ -10,24 +10,27 @@ RANKS = (50, 95, 99)
 
 
 def draw(figures: Mapping[str, Any], configurations: list[str], folder: Path) -> None:
-    """latency.png: from commit to the first stage; history.png: CPU per variant with and without a long history."""
+    """latency.png: from commit to the first stage; history.png: CPU per variant with a short and a long history."""
     from matplotlib.figure import Figure
 
     folder.mkdir(parents=True, exist_ok=True)
-    latency = Figure(figsize=(7, 4), layout="constrained")
+    latency = Figure(figsize=(7, 3.5), layout="constrained")
     axes = latency.subplots()
     for name in configurations:
-        values = [figures[f"{name}: isolated, first stage running p{rank} s"] for rank in RANKS]
-        axes.plot([f"p{rank}" for rank in RANKS], values, marker="o", label=name)
-    axes.set(yscale="log", ylabel="s", title="From commit to the first stage at work, isolated variants")
-    axes.legend()
+        for what, line in (("isolated", "-"), ("stream", "--")):
+            values = [figures[f"trivial, {name}: {what}, first stage running p{rank} s"] for rank in RANKS]
+            axes.plot([f"p{rank}" for rank in RANKS], values, line, marker="o", label=f"{name}, {what}")
+    axes.set(yscale="log", ylabel="s", title="From commit to the first stage at work")
+    axes.legend(fontsize="small")
     latency.savefig(folder / "latency.png", dpi=120)
 
-    history = Figure(figsize=(7, 4), layout="constrained")
+    history = Figure(figsize=(7, 3.5), layout="constrained")
     axes = history.subplots()
     for name in configurations:
-        costs = [figures[f"{name}: {when}, CPU per variant s"] for when in ("no history", "with history")]
-        axes.plot(["none", "with history"], costs, marker="o", label=name)
-    axes.set(ylim=(0, None), ylabel="CPU s per variant", title="Cost against history")
+        prefix, suffix = f"trivial, {name}: history of ", ", CPU per variant s"
+        points = {int(key[len(prefix) : -len(suffix)]): value for key, value in figures.items()
+                  if key.startswith(prefix) and key.endswith(suffix)}  # fmt: skip
+        axes.plot(list(points), list(points.values()), marker="o", label=name)
+    axes.set(xscale="log", ylim=(0, None), xlabel="past variants", ylabel="CPU s per variant", title="Cost of a run")
     axes.legend()
     history.savefig(folder / "history.png", dpi=120)

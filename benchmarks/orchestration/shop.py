@@ -6,7 +6,7 @@ import json
 import select
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import psycopg2
@@ -14,14 +14,19 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.pool import QueuePool
 
 from resources.queries import SQL_FOLDER, load
+from service.demo import ENGLISH, KOREAN
 
 TENANT = "bench"
+_KEPT_PARTITIONS = 8_000
 
 
 class Shop:
-    """Commits variants and notes when each commit returned and when each state was announced, in seconds since 1970."""
+    """Commits variants and notes when each commit returned and when each state was announced, in seconds since 1970.
 
-    def __init__(self, url: str) -> None:
+    `pictures` are the URLs of stored images that its variants take in turn.
+    """
+
+    def __init__(self, url: str, pictures: Sequence[str] = ()) -> None:
         self._engine = create_engine(url, poolclass=QueuePool)
         self.committed_s: dict[str, float] = {}
         self.seen_s: dict[tuple[str, str, str], float] = {}
@@ -35,6 +40,7 @@ class Shop:
         self._watcher = threading.Thread(target=self._watch)
         self._watcher.start()
         self.rows("add_tenant", tenant=TENANT)
+        self._images = [str(self.rows("add_image", tenant=TENANT, url=url)[0].image_asset_id) for url in pictures]
 
     def rows(self, query: str, **parameters: Any) -> list[Any]:
         with self._engine.begin() as connection:
@@ -44,10 +50,14 @@ class Shop:
     def order(self, variants: int, *, per_job: int = 3) -> list[str]:
         """So many variants in jobs of three, each job in one transaction."""
         jobs = [str(row.job_id) for row in self.rows("add_jobs", tenant=TENANT, jobs=-(-variants // per_job))]
+        self.rows("add_copy", jobs=jobs, korean=KOREAN, english=ENGLISH)
         ordered: list[str] = []
         for number, job in enumerate(jobs):
             many = min(per_job, variants - number * per_job)
-            keys = [str(row.job_variants_id) for row in self.rows("add_variants", job=job, variants=many)]
+            keys = [
+                str(row.job_variants_id)
+                for row in self.rows("add_variants", job=job, variants=many, images=self._images)
+            ]
             self.committed_s.update(dict.fromkeys(keys, time.time()))
             ordered += keys
         return ordered
@@ -77,12 +87,14 @@ class Shop:
         return found
 
     def add_history(self, variants: int) -> None:
-        """So many finished variants and runs."""
+        """So many finished variants, runs and events; of partitions no more than retention keeps."""
         statements = load(SQL_FOLDER / "benchmark.sql")
         with self._engine.begin() as connection:
             connection.execute(statements["without_triggers"])
             connection.execute(statements["add_finished_variants"], {"tenant": TENANT, "variants": variants})
             connection.execute(statements["add_finished_runs"], {"runs": variants})
+            connection.execute(statements["add_events"], {"events": variants})
+            connection.execute(statements["add_partitions"], {"partitions": min(variants, _KEPT_PARTITIONS)})
         with self._engine.connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("ANALYZE")
 

@@ -10,14 +10,15 @@ from resources.wiring import dagster_resources
 from sensors.new_variants import more_new_variants, new_variants
 from sensors.sweep import sweep
 from sensors.throttle import throttle
-from variant_assets.assets import STAGE, STAGES
+from variant_assets import assets
+from variant_assets.assets import STAGE
 from variant_assets.checks import job_completion
 from variant_assets.figures import Figures, figures
 from variant_assets.job import variant_pipeline
 from variant_assets.stage_run import stage_run
 from variant_assets.stages.values import ModelInfo, Rect, Size, Value
 
-NAMES = tuple(asset.key.to_user_string() for asset in STAGES)
+NAMES = tuple(asset.key.to_user_string() for asset in assets.STAGES)
 
 
 class Nothing(Value):
@@ -49,10 +50,13 @@ def _stage(name: str, before: str | None) -> Any:
     return stage
 
 
+STAGES = tuple(_stage(name, before) for name, before in zip(NAMES, (None, *NAMES), strict=False))
+
+
 def definitions(sensors: Iterable[dg.SensorDefinition]) -> dg.Definitions:
     """The pipeline of this repository with other stages and the given sensors."""
     return dg.Definitions(
-        assets=[_stage(name, before) for name, before in zip(NAMES, (None, *NAMES), strict=False)],
+        assets=STAGES,
         asset_checks=[job_completion],
         jobs=[variant_pipeline],
         sensors=list(sensors),

@@ -69,4 +69,4 @@ def test_a_code_location_with_a_backend_that_cannot_run_does_not_load_and_says_w
     with pytest.raises(SettingError, match=r"DETECTOR=yolo cannot run: .*none\.onnx does not exist; put the weights"):
         defs()
     monkeypatch.delenv("DETECTOR")
-    assert {job.name for job in defs().jobs or ()} == {"variant_pipeline"}
+    assert "variant_pipeline" in {job.name for job in defs().jobs or ()}
