@@ -71,7 +71,9 @@ class _ServerGone(Exception):
 class _Server:
     """The launcher's side of one fork server."""
 
-    def __init__(self, module: str, stamp: tuple[int, int], exits: queue.SimpleQueue[_Exit]) -> None:
+    def __init__(
+        self, module: str, instance: DagsterInstance, stamp: tuple[int, int], exits: queue.SimpleQueue[_Exit]
+    ) -> None:
         self.stamp = stamp
         self.launches = 0
         self._exits = exits
@@ -83,7 +85,10 @@ class _Server:
         self._connection, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "orchestration.fork_server", str(theirs.fileno()), module],
+                [
+                    *(sys.executable, "-m", "orchestration.fork_server"),
+                    *(str(theirs.fileno()), module, serialize_value(instance.get_ref())),
+                ],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
             )
@@ -289,7 +294,7 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
             ):
                 if server is not None:
                     server.retire()
-                server = self._server = _Server(self._module, stamp, self._exits)
+                server = self._server = _Server(self._module, self._instance, stamp, self._exits)
             if self._reporter is None:
                 self._reporter = threading.Thread(target=self._report_exits, name="exits of workers", daemon=True)
                 self._reporter.start()

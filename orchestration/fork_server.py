@@ -26,6 +26,16 @@ from resources.settings import Settings, parse_setting
 _TAIL_BYTES = 4000
 # After the service has gone, a worker has this long to end its run.
 _PATIENCE_S = 15.0
+# What Dagster imports only in the middle of a run.
+_NEEDED = (
+    "dagster._core.execution.plan.active",
+    "dagster._core.executor.in_process",
+    "dagster._core.system_config.composite_descent",
+    "dagster._grpc.impl",
+    "dagster._utils.hosted_user_process",
+    "numpy.random",
+    "orchestration.worker_tag",
+)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -169,6 +179,7 @@ class ForkServer:
 
 def _run(arguments: str) -> None:
     """Runs one run in this process, as Dagster's own worker does."""
+    import numpy
     from dagster import DagsterInstance
     from dagster._core.events import EngineEventData
     from dagster._grpc.impl import core_execute_run
@@ -179,9 +190,8 @@ def _run(arguments: str) -> None:
 
     from orchestration.worker_tag import Worker
 
-    if "numpy" in sys.modules:
-        # Or every run would draw the same numbers; Python's own generator sees to it itself.
-        sys.modules["numpy"].random.seed()
+    # Or every run would draw the same numbers; Python's own generator sees to it itself.
+    numpy.random.seed()
     run_arguments = deserialize_value(arguments, ExecuteRunArgs)
     run_id = run_arguments.run_id
     assert run_arguments.instance_ref is not None
@@ -205,17 +215,29 @@ def _run(arguments: str) -> None:
                 instance.report_engine_event(f"Process for run exited (pid: {os.getpid()}).", run)
 
 
-def _prepare(module: str) -> None:
-    """Imports what runs need."""
+def _prepare(module: str, instance_ref: str) -> None:
+    """Imports what runs need, and asks the database once what each run would ask it about Dagster's tables."""
+    from dagster import AssetKey, DagsterInstance
     from dagster._core.definitions.reconstruct import repository_def_from_target_def
+    from dagster._core.instance.ref import InstanceRef
     from dagster._core.workspace.autodiscovery import loadable_targets_from_python_module
+    from dagster._serdes import deserialize_value
 
-    for name in ("dagster_postgres", "psycopg2", "dagster._grpc.impl", "dagster._utils.hosted_user_process"):
+    from orchestration.storage import close_connections
+
+    for name in _NEEDED:
         importlib.import_module(name)
     for target in loadable_targets_from_python_module(module, working_directory=None):
         repository = repository_def_from_target_def(target.target_definition)
         if repository is not None:
             repository.get_all_jobs()
+    with DagsterInstance.from_ref(deserialize_value(instance_ref, InstanceRef)) as instance:
+        instance.get_run_records(limit=1)
+        instance.get_asset_records([AssetKey("none")])
+        instance.has_dynamic_partition("none", "none")
+        # Properties, whose first use imports and asks.
+        _ = instance.event_log_storage.supports_asset_checks, instance.compute_log_manager, instance.run_coordinator
+    close_connections()
     if parse_setting("PRELOAD_MODELS", os.environ):
         from resources.wiring import preload
 
@@ -249,8 +271,8 @@ def _parent_of(pid: int) -> int:
 
 
 def main() -> None:
-    """Serves the socket that is inherited as the first argument; the second names the module of the definitions."""
-    descriptor, module = sys.argv[1:]
+    """Serves the socket that is inherited as the first argument; then come definitions' module and instance."""
+    descriptor, module, instance_ref = sys.argv[1:]
     connection = socket.socket(fileno=int(descriptor))
     # Of Ctrl-C and of the end of the service the launcher tells, and each worker is told itself.
     for sign in _SIGNALS:
@@ -258,7 +280,7 @@ def main() -> None:
     # Workers are not the daemon: what they submit waits in the queue.
     os.environ.pop(PROCESS_VARIABLE, None)
     try:
-        _prepare(module)
+        _prepare(module, instance_ref)
     except Exception as error:
         connection.sendall(json.dumps({"failed": f"{type(error).__name__}: {error}"}).encode() + b"\n")
         raise

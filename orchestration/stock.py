@@ -1,4 +1,4 @@
-"""The way back: the same dagster.yaml with Dagster's own storage, run launcher and run coordinator."""
+"""The way back: the same dagster.yaml with Dagster's own storage, run launcher, run coordinator and compute logs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ def stock_configuration(ours: str) -> str:
     """The text of our dagster.yaml with the stock classes in place of ours; all else stays."""
     configuration: dict[str, Any] = yaml.safe_load(ours)
     rest = {name: value for name, value in configuration.items() if name not in _OURS}
+    rest["compute_logs"] |= {
+        "module": "dagster.core.storage.local_compute_log_manager",
+        "class": "LocalComputeLogManager",
+    }
     rest["run_coordinator"] |= {"module": "dagster.core.run_coordinator", "class": "QueuedRunCoordinator"}
     database = configuration[_STORAGES[0]]["config"]
     return str(yaml.safe_dump({"storage": {"postgres": database}, **rest}, sort_keys=False))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any, Self
 
 from dagster._serdes import ConfigurableClassData
@@ -16,12 +18,17 @@ from dagster_postgres.utils import (
     pg_url_from_config,
     retry_pg_connection_fn,
 )
-from sqlalchemy import Connection, Engine, inspect, make_url
-from sqlalchemy.pool import QueuePool
+from sqlalchemy import Connection, Engine, event, inspect, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 # Idle connections that a process keeps; under load it opens more and closes them afterwards.
 KEPT = 2
 _MORE = 30
+
+# A connection is asked whether it still works when it has rested so long; no server is back from a restart sooner.
+_TRUSTED_S = 0.2
 
 _engines: dict[tuple[str, int | None], Engine] = {}
 _lock = threading.Lock()
@@ -41,6 +48,13 @@ def pooled_engine(url: str, token_provider: Any = None, statement_timeout_ms: in
         return _engines[key]
 
 
+def close_connections() -> None:
+    """Those of this process that rest in a pool; the next statement opens others."""
+    with _lock:
+        for engine in _engines.values():
+            engine.dispose()
+
+
 def _engine(url: str, token_provider: Any, statement_timeout_ms: int | None) -> Engine:
     options = str(make_url(url).query.get("options", ""))
     if statement_timeout_ms is not None:
@@ -52,13 +66,34 @@ def _engine(url: str, token_provider: Any, statement_timeout_ms: int | None) -> 
         poolclass=QueuePool,
         pool_size=KEPT,
         max_overflow=_MORE,
-        # Without it, the first statement after a restart of the server fails its run.
-        pool_pre_ping=True,
         connect_args={"options": options} if options else {},
     )
+    _ping_after_a_rest(engine)
     # A connection that two processes write to mixes up both; closing it in the child would end the parent's session.
     os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
     return engine
+
+
+def _ping_after_a_rest(engine: Engine) -> None:
+    """Without it, the first statement after a restart of the server fails its run.
+
+    SQLAlchemy's `pool_pre_ping` asks every time, which is every third statement of a run.
+    """
+
+    def rests(_: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        record.info["rests_since_s"] = time.monotonic()
+
+    def ping(connection: DBAPIConnection, record: ConnectionPoolEntry, _: Any) -> None:
+        now_s = time.monotonic()
+        if now_s - record.info.get("rests_since_s", now_s) < _TRUSTED_S:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError from error
+
+    event.listen(engine, "checkin", rests)
+    event.listen(engine, "checkout", ping)
 
 
 def _new_lock() -> None:
@@ -68,6 +103,24 @@ def _new_lock() -> None:
 
 
 os.register_at_fork(after_in_child=_new_lock)
+
+
+# What a schema has it keeps, and a forked process need not ask again.
+_there: set[tuple[str, ...]] = set()
+
+
+def _asked_until_true(stock: type[Any], name: str) -> Any:
+    """A stock method that asks the catalog whether something is there, as it does before nearly every statement."""
+    ask = getattr(stock, name)
+
+    @wraps(ask)
+    def is_there(self: _Pooled, *arguments: Any) -> bool:
+        key = (str(self.postgres_url), stock.__name__, name, *(each for each in arguments if isinstance(each, str)))
+        if key not in _there and ask(self, *arguments):
+            _there.add(key)
+        return key in _there
+
+    return is_there
 
 
 class _Pooled:
@@ -116,6 +169,13 @@ class PooledRunStorage(_Pooled, PostgresRunStorage):
     stock = PostgresRunStorage
     tables = frozenset({"runs", "instance_info"})
 
+    has_built_index = _asked_until_true(PostgresRunStorage, "has_built_index")
+    has_run_stats_index_cols = _asked_until_true(PostgresRunStorage, "has_run_stats_index_cols")
+    has_bulk_actions_selector_cols = _asked_until_true(PostgresRunStorage, "has_bulk_actions_selector_cols")
+    has_backfill_id_column = _asked_until_true(PostgresRunStorage, "has_backfill_id_column")
+    has_bulk_action_job_name_column = _asked_until_true(PostgresRunStorage, "has_bulk_action_job_name_column")
+    has_backfill_tags_table = _asked_until_true(PostgresRunStorage, "has_backfill_tags_table")
+
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """A transaction of its own in Dagster's database; ends with the block."""
@@ -130,9 +190,18 @@ class PooledEventLogStorage(_Pooled, PostgresEventLogStorage):
     stock = PostgresEventLogStorage
     tables = frozenset({"event_logs"})
 
+    has_secondary_index = _asked_until_true(PostgresEventLogStorage, "has_secondary_index")
+    has_table = _asked_until_true(PostgresEventLogStorage, "has_table")
+    has_asset_key_col = _asked_until_true(PostgresEventLogStorage, "has_asset_key_col")
+    _has_asset_key_col_on_connection = _asked_until_true(PostgresEventLogStorage, "_has_asset_key_col_on_connection")
+
 
 class PooledScheduleStorage(_Pooled, PostgresScheduleStorage):
     """Sensors, schedules and their ticks in PostgreSQL, over the pool."""
 
     stock = PostgresScheduleStorage
     tables = frozenset({"jobs"})
+
+    has_built_index = _asked_until_true(PostgresScheduleStorage, "has_built_index")
+    has_instigators_table = _asked_until_true(PostgresScheduleStorage, "has_instigators_table")
+    _has_instigators_table = _asked_until_true(PostgresScheduleStorage, "_has_instigators_table")

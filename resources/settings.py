@@ -112,6 +112,9 @@ class Settings:
     orchestration: str = _setting(
         _one_of("pooled", "stock"), "pooled", "kept connections, forked runs that start at once, or as Dagster comes"
     )
+    compute_logs: str = _setting(
+        _one_of("on", "off"), "on", "whether what a stage prints is kept for the UI; events and errors always are"
+    )
     sensor_copies: int = _setting(
         _whole(0, MOST_SENSOR_COPIES),
         "3",

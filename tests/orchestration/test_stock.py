@@ -22,6 +22,10 @@ def test_stock_differs_from_ours_in_its_classes_only(tmp_path: Path, postgres_ur
         "PromptRunCoordinator",
     ]
     assert coordinators[0]["config"] == coordinators[1]["config"]
+    logs = [configuration["compute_logs"].pop("class") for configuration in (stock, ours)]
+    assert logs == ["LocalComputeLogManager", "FileComputeLogManager"]
+    for configuration in (stock, ours):
+        del configuration["compute_logs"]["module"]
     pooled = [ours.pop(kind) for kind in ("run_storage", "event_log_storage", "schedule_storage")]
     assert {storage["module"] for storage in pooled} == {"orchestration.storage"}
     assert stock == ours

@@ -1,0 +1,51 @@
+"""What steps print, as Dagster's UI finds it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from dagster._core.storage.compute_log_manager import ComputeIOType
+
+from orchestration.compute_logs import FileComputeLogManager
+
+KEY = ["run", "compute_logs", "step"]
+
+
+def captured(manager: FileComputeLogManager, kind: ComputeIOType) -> bytes | None:
+    data = manager.get_log_data(KEY)
+    return data.stdout if kind is ComputeIOType.STDOUT else data.stderr
+
+
+def test_what_a_step_and_its_libraries_print_is_in_the_files_and_no_process_is_started(tmp_path: Path) -> None:
+    manager = FileComputeLogManager(str(tmp_path))
+    before = psutil.Process().children(recursive=True)
+    with manager.capture_logs(KEY):
+        print("from Python")
+        os.write(sys.stderr.fileno(), b"from a library in C\n")
+        assert psutil.Process().children(recursive=True) == before
+    assert captured(manager, ComputeIOType.STDOUT) == b"from Python\n"
+    assert captured(manager, ComputeIOType.STDERR) == b"from a library in C\n"
+    assert manager.is_capture_complete(KEY)
+
+
+def test_a_step_that_fails_leaves_what_it_has_printed(tmp_path: Path) -> None:
+    manager = FileComputeLogManager(str(tmp_path))
+    with pytest.raises(ValueError, match="broken"), manager.capture_logs(KEY):
+        print("the last words")
+        raise ValueError("broken")
+    assert captured(manager, ComputeIOType.STDOUT) == b"the last words\n"
+
+
+def test_with_compute_logs_off_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COMPUTE_LOGS", "off")
+    manager = FileComputeLogManager(str(tmp_path))
+    with manager.capture_logs(KEY):
+        print("goes where it always went")
+    assert captured(manager, ComputeIOType.STDOUT) is None
+    assert "goes where it always went" in capfd.readouterr().out
