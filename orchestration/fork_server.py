@@ -7,6 +7,7 @@ import faulthandler
 import gc
 import importlib
 import json
+import logging
 import os
 import select
 import selectors
@@ -33,10 +34,14 @@ _NEEDED = (
     "dagster._core.system_config.composite_descent",
     "dagster._grpc.impl",
     "dagster._utils.hosted_user_process",
+    "numpy.fft",
+    "numpy.ma",
     "numpy.random",
     "orchestration.worker_tag",
 )
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+logger = logging.getLogger(__name__)
 
 
 class ForkServerError(Exception):
@@ -166,6 +171,7 @@ class ForkServer:
             os.dup2(output.fileno(), 2)
             # Not to descriptor 2, for Dagster points that at the compute log while an asset runs.
             faulthandler.enable(file=output.fileno())
+            _take_threads()
             _run(request["arguments"])
             exit_code = 0
         finally:
@@ -239,14 +245,37 @@ def _prepare(module: str, instance_ref: str) -> None:
         _ = instance.event_log_storage.supports_asset_checks, instance.compute_log_manager, instance.run_coordinator
     close_connections()
     if parse_setting("PRELOAD_MODELS", os.environ):
-        from resources.wiring import preload
-
-        preload(Settings.from_environment(os.environ))
+        _preload()
     if "torch" in sys.modules and sys.modules["torch"].cuda.is_initialized():
         raise ForkServerError("CUDA was initialised while importing, and does not survive a fork")
     if threading.active_count() > 1:
         names = ", ".join(thread.name for thread in threading.enumerate())
         raise ForkServerError(f"importing has started threads, and a fork may find their locks taken: {names}")
+
+
+def _preload() -> None:
+    """The models that survive a fork. What does not load is each run's own error, and says so there."""
+    from resources.wiring import preload
+
+    given = os.environ.get("OMP_NUM_THREADS")
+    # A child of a process in which OpenMP has had threads waits for them for ever.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        preload(Settings.from_environment(os.environ), to_be_forked=True)
+    except Exception:
+        logger.exception("the models are not preloaded; each run loads them itself")
+    finally:
+        if given is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = given
+
+
+def _take_threads() -> None:
+    """In a child: as many threads as torch would have without the server's caution."""
+    if "torch" in sys.modules:
+        given = os.environ.get("OMP_NUM_THREADS", "")
+        sys.modules["torch"].set_num_threads(int(given) if given.isdecimal() else len(os.sched_getaffinity(0)))
 
 
 def open_process(pid: int) -> int | None:

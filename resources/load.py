@@ -46,6 +46,11 @@ def measured() -> list[Load]:
     ]
 
 
+def runs_on_gpu(device: str) -> bool:
+    """Whether a model with this device setting runs on a GPU; `auto` takes one where there is one."""
+    return any(_gpu_memory()) if device == "auto" else device != "cpu"
+
+
 def _gpu_memory() -> Iterator[Load]:
     try:
         import pynvml

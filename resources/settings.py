@@ -183,8 +183,8 @@ class Settings:
 
     preload_models: bool = _setting(
         _yes_or_no,
-        "false",
-        "whether a process that serves many runs loads the models, or calls the model server, before the first run",
+        "true",
+        "whether models that runs can share are loaded before the first: embedded ones, and on a CPU LLaVA and YOLO `.pt`",
     )
 
     @classmethod

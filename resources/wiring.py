@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import dagster as dg
+from PIL import Image
 
 from resources.database import Database
 from resources.detector import Detector
@@ -37,10 +38,16 @@ def dagster_resources() -> dict[str, dg.ResourceDefinition]:
     return {name: _resource(build) for name, build in builders.items()}
 
 
-def preload(settings: Settings) -> None:
-    """Loads what the chosen backends need, so that the first run finds them warm. Raises what their loading raises."""
+def preload(settings: Settings, *, to_be_forked: bool = False) -> None:
+    """Loads what the chosen backends need, so that the first run finds them warm. Raises what their loading raises.
+
+    With `to_be_forked` it leaves out what does not survive that, and each child then loads itself.
+    """
+    Image.preinit()
+    _fonts(settings)
     for backend in (_vision(settings), _detector(settings), _ocr(settings)):
-        backend.load()
+        if backend.survives_fork or not to_be_forked:
+            backend.load()
 
 
 def _resource(build: Callable[[Settings], Any]) -> dg.ResourceDefinition:

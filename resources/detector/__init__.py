@@ -27,6 +27,11 @@ class Detector(Protocol):
         """Loads what it needs, once per process, before the first picture rather than at it."""
         ...
 
+    @property
+    def survives_fork(self) -> bool:
+        """Whether what `load` makes works in a forked process: no threads, no open connections, no GPU."""
+        ...
+
     def detect(self, image: Picture) -> Found:
         """The objects of an RGB picture (height, width, 3), best first."""
         ...

@@ -29,8 +29,13 @@ class SaliencyDetector:
 
     info = ModelInfo(provider="embedded", model="saliency", revision="1", parameters={"long_side_px": _LONG_SIDE_PX})
 
+    survives_fork = True
+
     def load(self) -> None:
-        import cv2  # noqa: F401
+        import cv2
+
+        # The first conversion makes tables.
+        cv2.cvtColor(np.zeros((1, 1, 3), np.float32), cv2.COLOR_RGB2LAB)
 
     def detect(self, image: Picture) -> Found:
         small = _shrunk(image, self._LONG_SIDE_PX)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from resources.detector import Found, Picture
+from resources.load import runs_on_gpu
 from resources.loaded_once import LoadedOnce
 from resources.weights import require, sha256
 from variant_assets.stages.values import DetectedObject, ModelInfo, Rect, Size, StageError
@@ -53,6 +54,11 @@ class YoloDetector:
                 "labels": ",".join(f"{label}={weight:g}" for label, weight in given.labels.items()),
             },
         )
+
+    @property
+    def survives_fork(self) -> bool:
+        """Not as `.onnx`: onnxruntime keeps threads."""
+        return self._settings.weights.suffix == ".pt" and not runs_on_gpu(self._settings.device)
 
     def load(self) -> None:
         self.model.get()

@@ -21,6 +21,11 @@ class Ocr(Protocol):
         """Loads what it needs, once per process, before the first line rather than at it."""
         ...
 
+    @property
+    def survives_fork(self) -> bool:
+        """Whether what `load` makes works in a forked process: no threads, no open connections, no GPU."""
+        ...
+
     def read(self, image: Picture, lines: Sequence[LineToRead]) -> tuple[LineRead, ...]:
         """One reading for each line of an RGB picture; empty text where nothing can be read. Raises if it is broken."""
         ...

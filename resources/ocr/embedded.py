@@ -35,6 +35,9 @@ class EmbeddedOcr:
             parameters={"fonts": ",".join(font.stem for font in self._fonts)},
         )
 
+    # Its network runs in the thread that calls it.
+    survives_fork = True
+
     def load(self) -> None:
         latin.load()
         hangul.load(hangul.find_tessdata(self._tessdata_folders))

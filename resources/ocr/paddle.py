@@ -53,6 +53,9 @@ class PaddleOcr:
             parameters={"engine": given.engine},
         )
 
+    # Its engines keep threads.
+    survives_fork = False
+
     def load(self) -> None:
         for model in self.models.values():
             model.get()

@@ -20,6 +20,11 @@ class VisionModel(Protocol):
         """Loads what it needs, once per process, before the first picture rather than at it."""
         ...
 
+    @property
+    def survives_fork(self) -> bool:
+        """Whether what `load` makes works in a forked process: no threads, no open connections, no GPU."""
+        ...
+
     def analyze(self, image: Picture, copy: str) -> Analysis:
         """Does this picture suit this copy, and what type would? `None` for what the model cannot know."""
         ...

@@ -84,6 +84,9 @@ class EndpointVision:
             provider="endpoint", model=self._settings.model, revision=self._settings.url, parameters=parameters
         )
 
+    # Two processes must not write to one connection.
+    survives_fork = False
+
     def load(self) -> None:
         """Asks the server for its models: it is there, and lets us in. Raises ModelUnavailable."""
         from openai import APIStatusError, AuthenticationError, PermissionDeniedError

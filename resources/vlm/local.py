@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
+from resources.load import runs_on_gpu
 from resources.loaded_once import LoadedOnce
 from resources.vlm import Picture
 from resources.vlm.answers import ANALYZE, JUDGE, AnalysisAnswer, JudgementAnswer, prompt
@@ -61,6 +62,10 @@ class LocalVision:
                 "temperature": 0,
             },
         )
+
+    @property
+    def survives_fork(self) -> bool:
+        return not runs_on_gpu(self._settings.device)
 
     def load(self) -> None:
         self.loaded.get()

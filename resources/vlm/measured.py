@@ -38,8 +38,13 @@ class MeasuredVision:
 
     info = ModelInfo(provider="embedded", model="measured", revision="1", parameters={"long_side_px": _LONG_SIDE_PX})
 
+    survives_fork = True
+
     def load(self) -> None:
-        import cv2  # noqa: F401
+        import cv2
+
+        # The first conversion makes tables.
+        cv2.cvtColor(np.zeros((1, 1, 3), np.float32), cv2.COLOR_RGB2LAB)
 
     def analyze(self, image: Picture, copy: str) -> Analysis:
         small = _shrunk(image, self._LONG_SIDE_PX)

@@ -34,9 +34,14 @@ def test_what_a_step_and_its_libraries_print_is_in_the_files_and_no_process_is_s
 
 def test_a_step_that_fails_leaves_what_it_has_printed(tmp_path: Path) -> None:
     manager = FileComputeLogManager(str(tmp_path))
-    with pytest.raises(ValueError, match="broken"), manager.capture_logs(KEY):
-        print("the last words")
-        raise ValueError("broken")
+
+    def fail() -> None:
+        with manager.capture_logs(KEY):
+            print("the last words")
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        fail()
     assert captured(manager, ComputeIOType.STDOUT) == b"the last words\n"
 
 

@@ -55,8 +55,8 @@ def _outline(
 
 def thumbnail(image: Image, max_bytes: int = 20_000) -> bytes:
     """A JPEG of at most `max_bytes`, as large and good as they allow; StageError when none is so small."""
+    small = Pillow.fromarray(image)
     for long_side_px in _LONG_SIDES_PX:
-        small = Pillow.fromarray(image)
         small.thumbnail((long_side_px, long_side_px), Pillow.Resampling.LANCZOS)
         for quality in _QUALITIES:
             encoded = io.BytesIO()
