@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -12,6 +13,7 @@ from dagster._core.events import DagsterEvent, DagsterEventType
 from dagster._core.launcher import LaunchRunContext
 from dagster._core.op_concurrency_limits_counter import GlobalOpConcurrencyLimitsCounter
 from dagster._core.run_coordinator import SubmitRunContext
+from dagster._core.storage.tags import PRIORITY_TAG
 from dagster._utils.tags import TagConcurrencyLimitsCounter
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,6 +24,9 @@ from orchestration.storage import PooledRunStorage
 _IN_PROGRESS = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
 # Any number will do, as long as nobody else takes it.
 _ADMISSION_LOCK = 7_305_811_204
+# Reading more queued runs than this for each run that ends costs more than it saves.
+_LOOKED_THROUGH = 300
+_REMEMBERED = 10_000
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +40,10 @@ class PromptRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
 
     def register_instance(self, instance: DagsterInstance) -> None:
         super().register_instance(instance)
+        # Of this process: what has been given its room, and what has been launched, the latest last.
+        self._mine = threading.Lock()
         self._admitted: set[str] = set()
+        self._launched: dict[str, None] = {}
         self._launches = os.environ.get(PROCESS_VARIABLE) == "daemon"
         if self._launches:
             # Here, while the daemon has one thread: Dagster would make one launcher for each thread that asks.
@@ -56,20 +64,72 @@ class PromptRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
             if self._reload(run).status == DagsterRunStatus.STARTING:
                 # The queue tries again and says what comes of it.
                 self._enqueue(run)
-        finally:
-            self._admitted.discard(run.run_id)
         return self._reload(run)
 
+    def start_waiting(self) -> None:
+        """Starts what is queued and has room now that a run has ended; Dagster's queue would look some time later.
+
+        In the queue's order, and only what the launcher forks itself; all else, and a very long queue, is left to it.
+        """
+        if not self._launches:
+            return
+        while (run := self._admit_first()) is not None:
+            try:
+                self._instance.run_launcher.launch_run(LaunchRunContext(run, None))
+            except Exception:
+                logger.exception("run %s could not be launched; it is queued again", run.run_id)
+                self._enqueue(run)
+                return
+
+    def _admit_first(self) -> DagsterRun | None:
+        """The first queued run that has room; it counts as starting already."""
+        forks = getattr(self._instance.run_launcher, "forks", None)
+        with self._lock():
+            queued = self._instance.get_run_records(
+                RunsFilter(statuses=[DagsterRunStatus.QUEUED]), limit=_LOOKED_THROUGH + 1, ascending=True
+            )
+            if forks is None or not queued or len(queued) > _LOOKED_THROUGH:
+                return None
+            others = self._in_progress()
+            waiting = [record.dagster_run for record in queued]
+            for run in sorted(waiting, key=lambda run: -_priority(run)):
+                if self._has_room(run, others):
+                    if not forks(run):
+                        return None
+                    self._count_as_starting(run)
+                    return self._reload(run)
+        return None
+
     def confirms(self, run: DagsterRun) -> bool:
-        """Whether this run that is starting has room; if not, it is back in the queue."""
-        if run.run_id in self._admitted:
-            return True
+        """Whether this run that is starting is to be launched: it has room, and nobody else here launches it.
+
+        One without room is back in the queue.
+        """
+        with self._mine:
+            if run.run_id in self._launched:
+                return False
+            if run.run_id in self._admitted:
+                return self._take(run)
         with self._lock():
             others = [record for record in self._in_progress() if record.dagster_run.run_id != run.run_id]
             if self._has_room(run, others):
-                return True
+                with self._mine:
+                    return run.run_id not in self._launched and self._take(run)
             self._enqueue(run)
             return False
+
+    def forget(self, run_id: str) -> None:
+        """It could not be launched; it may be tried again."""
+        with self._mine:
+            self._admitted.discard(run_id)
+            self._launched.pop(run_id, None)
+
+    def _take(self, run: DagsterRun) -> bool:
+        self._admitted.discard(run.run_id)
+        self._launched[run.run_id] = None
+        if len(self._launched) > _REMEMBERED:
+            del self._launched[next(iter(self._launched))]
+        return True
 
     def _admit(self, run: DagsterRun) -> bool:
         """Whether it may start now; if so it counts as starting already."""
@@ -80,15 +140,19 @@ class PromptRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
                     return False
                 if not self._has_room(run, self._in_progress()):
                     return False
-                self._admitted.add(run.run_id)
-                self._instance.report_dagster_event(
-                    DagsterEvent(DagsterEventType.PIPELINE_STARTING.value, run.job_name), run_id=run.run_id
-                )
+                self._count_as_starting(run)
                 return True
         except SQLAlchemyError:
             logger.exception("run %s is queued, for it is unknown whether it may start", run.run_id)
-            self._admitted.discard(run.run_id)
+            self.forget(run.run_id)
             return False
+
+    def _count_as_starting(self, run: DagsterRun) -> None:
+        with self._mine:
+            self._admitted.add(run.run_id)
+        self._instance.report_dagster_event(
+            DagsterEvent(DagsterEventType.PIPELINE_STARTING.value, run.job_name), run_id=run.run_id
+        )
 
     def _has_room(self, run: DagsterRun, others: Sequence[RunRecord]) -> bool:
         """As Dagster's queue decides it."""
@@ -134,3 +198,11 @@ class PromptRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
             connection.execute(text("SET LOCAL lock_timeout = '5s'"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADMISSION_LOCK})
             yield
+
+
+def _priority(run: DagsterRun) -> int:
+    """As Dagster's queue reads it; what is no number counts as 0."""
+    try:
+        return int(run.tags.get(PRIORITY_TAG, "0"))
+    except ValueError:
+        return 0

@@ -36,6 +36,8 @@ _READY_WITHIN_S = 90.0
 _STARTED_WITHIN_S = 30.0
 # A server that cannot start is tried again after this, or once the source has changed.
 _BROKEN_FOR_S = 60.0
+# The share of a server's runs after which the next one is started.
+_MAKE_READY_AT = 0.9
 _REPORT_ATTEMPTS = 30
 _REPORT_PAUSE_S = 2.0
 _SOURCES = (".py", ".sql")
@@ -203,6 +205,8 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         self._fallback = DefaultRunLauncher()
         self._lock = threading.Lock()
         self._server: _Server | None = None
+        self._next: _Server | None = None
+        self._closed = False
         self._broken: tuple[tuple[int, int], float, str] | None = None
         self._exits: queue.SimpleQueue[_Exit] = queue.SimpleQueue()
         self._reporter: threading.Thread | None = None
@@ -234,18 +238,34 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
     def dispose(self) -> None:
         """No more launches; runs go on to their end."""
         with self._lock:
-            if self._server is not None:
-                self._server.retire()
-                self._server = None
+            for server in (self._server, self._next):
+                if server is not None:
+                    server.retire()
+            self._server = self._next = None
+            self._closed = True
 
     def launch_run(self, context: LaunchRunContext) -> None:
         run = context.dagster_run
         coordinator = self._instance.run_coordinator
         if isinstance(coordinator, PromptRunCoordinator) and not coordinator.confirms(run):
             return
+        try:
+            self._launch(context)
+        except BaseException:
+            if isinstance(coordinator, PromptRunCoordinator):
+                coordinator.forget(run.run_id)
+            raise
+
+    def forks(self, run: DagsterRun) -> bool:
+        """Whether it is a run of the configured module."""
         origin = run.job_code_origin
         pointer = origin.repository_origin.code_pointer if origin is not None else None
-        if origin is None or not isinstance(pointer, ModuleCodePointer) or pointer.module != self._module:
+        return isinstance(pointer, ModuleCodePointer) and pointer.module == self._module
+
+    def _launch(self, context: LaunchRunContext) -> None:
+        run = context.dagster_run
+        origin = run.job_code_origin
+        if origin is None or not self.forks(run):
             self._fallback.launch_run(context)
             return
         arguments = serialize_value(ExecuteRunArgs(origin, run.run_id, self._instance.get_ref()))
@@ -294,7 +314,10 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
             ):
                 if server is not None:
                     server.retire()
-                server = self._server = _Server(self._module, self._instance, stamp, self._exits)
+                server = self._server = self._following(stamp)
+            if self._next is None and server.launches >= self._renew_after_runs * _MAKE_READY_AT:
+                # Ready when its turn comes, and nobody waits for its imports.
+                self._next = _Server(self._module, self._instance, stamp, self._exits)
             if self._reporter is None:
                 self._reporter = threading.Thread(target=self._report_exits, name="exits of workers", daemon=True)
                 self._reporter.start()
@@ -306,6 +329,14 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
                 server.retire()
                 raise
             return server
+
+    def _following(self, stamp: tuple[int, int]) -> _Server:
+        following, self._next = self._next, None
+        if following is not None:
+            if following.takes_launches and following.stamp == stamp:
+                return following
+            following.retire()
+        return _Server(self._module, self._instance, stamp, self._exits)
 
     def terminate(self, run_id: str) -> bool:
         run = self._instance.get_run_by_id(run_id)
@@ -363,6 +394,15 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
                     # The database may be down, and with it perhaps the worker; run monitoring looks as well.
                     logger.exception("cannot report that the worker of run %s ended; it is tried again", ended.run_id)
                     time.sleep(_REPORT_PAUSE_S)
+            self._use_its_room()
+
+    def _use_its_room(self) -> None:
+        coordinator = self._instance.run_coordinator
+        if isinstance(coordinator, PromptRunCoordinator) and not self._closed:
+            try:
+                coordinator.start_waiting()
+            except Exception:
+                logger.exception("what waits is left to the queue")
 
     def _report(self, ended: _Exit) -> None:
         run = self._instance.get_run_by_id(ended.run_id)

@@ -7,9 +7,11 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from functools import wraps
 from typing import Any, Self
 
+from dagster import DagsterEvent, DagsterEventType, DagsterRunStatus
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
 from dagster_postgres.utils import (
@@ -175,6 +177,14 @@ class PooledRunStorage(_Pooled, PostgresRunStorage):
     has_backfill_id_column = _asked_until_true(PostgresRunStorage, "has_backfill_id_column")
     has_bulk_action_job_name_column = _asked_until_true(PostgresRunStorage, "has_bulk_action_job_name_column")
     has_backfill_tags_table = _asked_until_true(PostgresRunStorage, "has_backfill_tags_table")
+
+    def handle_run_event(self, run_id: str, event: DagsterEvent, update_timestamp: datetime | None = None) -> None:
+        """A run that has begun does not go back to starting: the queue may say so late of one launched past it."""
+        if event.event_type is DagsterEventType.RUN_STARTING:
+            run = self._get_run_by_id(run_id)
+            if run is not None and run.status not in (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.QUEUED):
+                return
+        super().handle_run_event(run_id, event, update_timestamp)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:

@@ -184,7 +184,7 @@ class Settings:
     preload_models: bool = _setting(
         _yes_or_no,
         "true",
-        "whether models that runs can share are loaded before the first: embedded ones, and on a CPU LLaVA and YOLO `.pt`",
+        "whether models that runs can share are loaded before the first: the embedded, on a CPU LLaVA and YOLO `.pt`",
     )
 
     @classmethod

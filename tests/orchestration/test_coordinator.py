@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dagster as dg
+import psutil
 import pytest
+from dagster._core.events import DagsterEvent, DagsterEventType
 from dagster._core.run_coordinator import SubmitRunContext
 from dagster._core.test_utils import create_test_daemon_workspace_context
 from dagster._core.workspace.context import WorkspaceProcessContext
@@ -16,6 +18,8 @@ from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import Queued
 from sqlalchemy.exc import OperationalError
 
 from orchestration.coordinator import PromptRunCoordinator
+from orchestration.fork_launcher import ForkRunLauncher
+from orchestration.fork_server import ForkServerError
 from orchestration.processes import PROCESS_VARIABLE
 from resources.settings import PROJECT
 from tests.databases import new_database
@@ -31,14 +35,15 @@ class Queue(Runs):
 
     context: WorkspaceProcessContext
 
-    def unsubmitted(self) -> SubmitRunContext:
+    def unsubmitted(self, priority: int = 0) -> SubmitRunContext:
         workspace = self.context.create_request_context()
         [repository] = workspace.get_code_location("jobs").get_repositories().values()
         origin = repository.get_full_job("seated_job").get_remote_origin()
-        return SubmitRunContext(self.create("seated_job", remote_job_origin=origin), workspace)
+        tags = {"dagster/priority": str(priority)}
+        return SubmitRunContext(self.create("seated_job", remote_job_origin=origin, tags=tags), workspace)
 
-    def submit(self) -> dg.DagsterRun:
-        run, workspace = self.unsubmitted()
+    def submit(self, priority: int = 0) -> dg.DagsterRun:
+        run, workspace = self.unsubmitted(priority)
         return self.instance.submit_run(run.run_id, workspace)
 
     def dequeue(self) -> None:
@@ -55,6 +60,7 @@ def queue(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     sources = tmp_path / "sources"
     sources.mkdir()
     monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    monkeypatch.setenv("PRELOAD_MODELS", "false")
     monkeypatch.setenv(PROCESS_VARIABLE, "daemon")
     with new_database(postgres_url) as url:
         config = {
@@ -74,6 +80,8 @@ def queue(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
                 queue = Queue(instance, sources)
                 queue.context = context
                 yield queue
+                for run in instance.get_runs(dg.RunsFilter(statuses=[QUEUED])):
+                    instance.report_run_canceled(run)
                 for run in instance.get_runs(dg.RunsFilter(statuses=[STARTING, STARTED])):
                     queue.launcher.terminate(run.run_id)
         wait(lambda: not fork_servers())
@@ -87,14 +95,54 @@ def test_a_run_starts_at_once_while_there_is_room_and_waits_when_there_is_none(q
 
 
 def test_what_waits_goes_before_what_comes_later(queue: Queue) -> None:
-    first, *_ = [queue.submit() for _ in range(3)]
+    first, _, third = [queue.submit() for _ in range(3)]
     queue.until(first.run_id, STARTED)
     queue.launcher.terminate(first.run_id)
-    queue.until(first.run_id, dg.DagsterRunStatus.CANCELED)
+    queue.until(third.run_id, STARTED)
     assert queue.submit().status == QUEUED
     queue.dequeue()
     assert queue.count(STARTING, STARTED) == LIMIT
     assert queue.count(QUEUED) == 1
+
+
+def test_a_run_that_ends_gives_its_room_at_once_to_what_the_queue_would_take_first(queue: Queue) -> None:
+    first, *_ = [queue.submit() for _ in range(LIMIT)]
+    plain, urgent = queue.submit(), queue.submit(priority=5)
+    queue.until(first.run_id, STARTED)
+    queue.launcher.terminate(first.run_id)
+    # Nobody asks Dagster's queue to take a turn.
+    queue.until(urgent.run_id, STARTED)
+    assert queue.get(plain.run_id).status == QUEUED
+
+
+def test_a_run_is_launched_once_although_both_ways_want_it(queue: Queue) -> None:
+    queue.launcher.prepare()
+    run = queue.submit()
+    queue.until(run.run_id, STARTED)
+    coordinator = queue.instance.run_coordinator
+    assert isinstance(coordinator, PromptRunCoordinator)
+    # The queue had read the run before it was launched past it, says so late, and launches it itself.
+    starting = DagsterEvent(DagsterEventType.RUN_STARTING.value, run.job_name)
+    queue.instance.report_dagster_event(starting, run_id=run.run_id)
+    assert queue.get(run.run_id).status == STARTED
+    server = psutil.Process(queue.pid_of_server())
+    before = server.children()
+    queue.instance.launch_run(run.run_id, queue.context.create_request_context())
+    assert server.children() == before
+
+
+def test_a_run_that_cannot_be_launched_at_once_is_queued_and_started_later(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise ForkServerError("no memory")
+
+    monkeypatch.setattr(ForkRunLauncher, "_launch", fails)
+    run = queue.submit()
+    assert run.status == QUEUED
+    monkeypatch.undo()
+    queue.dequeue()
+    queue.until(run.run_id, STARTED)
 
 
 def test_the_limit_may_change_while_everything_runs(queue: Queue) -> None:

@@ -96,6 +96,7 @@ def runs(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     sources.mkdir()
     (sources / "one.py").write_text("")
     monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    monkeypatch.setenv("PRELOAD_MODELS", "false")
     launcher = {
         "module": "orchestration.fork_launcher",
         "class": "ForkRunLauncher",

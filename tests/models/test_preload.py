@@ -1,0 +1,55 @@
+"""Models loaded before the first run, in the process that runs are forked from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+
+from resources.settings import Settings
+from service.demo import Demo
+from service.running import environment, start, stop
+from service.state import State
+from tests.models.support import tiny_llava
+
+
+def fork_server(state: State) -> psutil.Process:
+    record = state.record()
+    assert record is not None
+    [daemon] = [process for process in record.processes if process.name == "daemon"]
+    [server] = [
+        child for child in psutil.Process(daemon.pid).children() if "orchestration.fork_server" in child.cmdline()
+    ]
+    return server
+
+
+def test_every_run_has_the_model_of_the_process_it_is_forked_from_and_its_answers(
+    libraries: None, tmp_path: Path
+) -> None:
+    given = {
+        "STATE_FOLDER": str(tmp_path / "state"),
+        "ASSET_ROOT": str(tmp_path / "assets"),
+        "VLM": "local",
+        "VLM_MODEL": str(tiny_llava.make(tmp_path / "llava")),
+        "VLM_DEVICE": "cpu",
+    }
+    start(given)
+    try:
+        state = State.of(given)
+        engine = create_engine(Settings.from_environment(environment(given)).database_url, poolclass=NullPool)
+        demo = Demo(engine, Path(given["ASSET_ROOT"]), state)
+        demo.order()
+        demo.generate()
+        demo.watch()
+        server = fork_server(state)
+        with engine.connect() as connection:
+            traces = connection.execute(
+                text("SELECT response, latency_ms FROM vlm_traces WHERE is_current ORDER BY latency_ms")
+            ).all()
+        loaded = {Path(each.path).name for each in server.memory_maps()}
+    finally:
+        stop(given)
+    assert any(name.startswith("libtorch") for name in loaded)
+    assert [trace.response["model"]["provider"] for trace in traces] == ["transformers"] * 6
