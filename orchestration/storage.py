@@ -11,7 +11,9 @@ from datetime import datetime
 from functools import wraps
 from typing import Any, Self
 
-from dagster import DagsterEvent, DagsterEventType, DagsterRunStatus
+from dagster import DagsterEvent, DagsterEventType, DagsterRunStatus, EventLogEntry
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
 from dagster_postgres.utils import (
@@ -20,17 +22,14 @@ from dagster_postgres.utils import (
     pg_url_from_config,
     retry_pg_connection_fn,
 )
-from sqlalchemy import Connection, Engine, event, inspect, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import InvalidatePoolError
-from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+from sqlalchemy import Connection, Engine, inspect, make_url
+from sqlalchemy.pool import QueuePool
+
+from resources.pings import ping_after_a_rest
 
 # Idle connections that a process keeps; under load it opens more and closes them afterwards.
 KEPT = 2
 _MORE = 30
-
-# A connection is asked whether it still works when it has rested so long; no server is back from a restart sooner.
-_TRUSTED_S = 0.2
 
 _engines: dict[tuple[str, int | None], Engine] = {}
 _lock = threading.Lock()
@@ -70,32 +69,10 @@ def _engine(url: str, token_provider: Any, statement_timeout_ms: int | None) -> 
         max_overflow=_MORE,
         connect_args={"options": options} if options else {},
     )
-    _ping_after_a_rest(engine)
+    ping_after_a_rest(engine)
     # A connection that two processes write to mixes up both; closing it in the child would end the parent's session.
     os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
     return engine
-
-
-def _ping_after_a_rest(engine: Engine) -> None:
-    """Without it, the first statement after a restart of the server fails its run.
-
-    SQLAlchemy's `pool_pre_ping` asks every time, which is every third statement of a run.
-    """
-
-    def rests(_: DBAPIConnection, record: ConnectionPoolEntry) -> None:
-        record.info["rests_since_s"] = time.monotonic()
-
-    def ping(connection: DBAPIConnection, record: ConnectionPoolEntry, _: Any) -> None:
-        now_s = time.monotonic()
-        if now_s - record.info.get("rests_since_s", now_s) < _TRUSTED_S:
-            return
-        try:
-            engine.dialect.do_ping(connection)
-        except engine.dialect.loaded_dbapi.Error as error:
-            raise InvalidatePoolError from error
-
-    event.listen(engine, "checkin", rests)
-    event.listen(engine, "checkout", ping)
 
 
 def _new_lock() -> None:
@@ -106,6 +83,10 @@ def _new_lock() -> None:
 
 os.register_at_fork(after_in_child=_new_lock)
 
+
+_PARTITION_KNOWN_S = 2.0
+_MOST_PARTITIONS = 1000
+_partitions_until_s: dict[tuple[str, str, str], float] = {}
 
 # What a schema has it keeps, and a forked process need not ask again.
 _there: set[tuple[str, ...]] = set()
@@ -204,6 +185,37 @@ class PooledEventLogStorage(_Pooled, PostgresEventLogStorage):
     has_table = _asked_until_true(PostgresEventLogStorage, "has_table")
     has_asset_key_col = _asked_until_true(PostgresEventLogStorage, "has_asset_key_col")
     _has_asset_key_col_on_connection = _asked_until_true(PostgresEventLogStorage, "_has_asset_key_col_on_connection")
+
+    def store_event(self, event: EventLogEntry) -> None:
+        """As the stock class does, but for a NOTIFY after each event, which no webserver of this version listens to."""
+        with self._connect() as connection:
+            inserted = self.prepare_insert_event(event).returning(SqlEventLogStorageTable.c.id)
+            event_id = int(connection.execute(inserted).scalar_one())
+        dagster_event = event.dagster_event
+        if dagster_event is None:
+            return
+        if dagster_event.event_type in ASSET_EVENTS and dagster_event.asset_key:
+            with self.index_transaction() as connection:
+                self._store_asset_event_tags(connection, [event], [event_id])
+                self._store_asset_event(connection, event, event_id)
+        if dagster_event.event_type in ASSET_CHECK_EVENTS:
+            self.store_asset_check_event(event, event_id)
+
+    def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
+        """Asked some thirty times in a run, of one partition; what was there a moment ago counts as there."""
+        key, now_s = (str(self.postgres_url), partitions_def_name, partition_key), time.monotonic()
+        if now_s < _partitions_until_s.get(key, 0.0):
+            return True
+        if not super().has_dynamic_partition(partitions_def_name, partition_key):
+            return False
+        if len(_partitions_until_s) >= _MOST_PARTITIONS:
+            _partitions_until_s.clear()
+        _partitions_until_s[key] = now_s + _PARTITION_KNOWN_S
+        return True
+
+    def delete_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> None:
+        _partitions_until_s.pop((str(self.postgres_url), partitions_def_name, partition_key), None)
+        super().delete_dynamic_partition(partitions_def_name, partition_key)
 
 
 class PooledScheduleStorage(_Pooled, PostgresScheduleStorage):

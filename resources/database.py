@@ -15,6 +15,7 @@ from sqlalchemy import Engine, Row, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from resources.listening import Listening
+from resources.pings import ping_after_a_rest
 from resources.queries import named
 from variant_assets.stages.values import Value, Verdict
 
@@ -139,13 +140,11 @@ class Database:
 
     @cached_property
     def _engine(self) -> Engine:
-        return create_engine(
-            self._url,
-            pool_size=2,
-            max_overflow=2,
-            pool_pre_ping=True,
-            connect_args={"connect_timeout": _CONNECTED_WITHIN_S},
+        engine = create_engine(
+            self._url, pool_size=2, max_overflow=2, connect_args={"connect_timeout": _CONNECTED_WITHIN_S}
         )
+        ping_after_a_rest(engine)
+        return engine
 
     def begin_stage(self, variant: UUID, stage: str, run_id: str, *, ended_run: str | None = None) -> str | None:
         """Claims the variant and commits `running`; or returns the run that holds it.
