@@ -25,6 +25,7 @@ from service.ui import Ui, UiError
 
 _HEALTHY_WITHIN_S = 120.0
 _CONNECTED_WITHIN_S = 10
+ONE_ARENA = "1"
 
 
 class ServiceError(Exception):
@@ -51,6 +52,8 @@ def environment(given: Mapping[str, str]) -> dict[str, str]:
         "DAGSTER_LOCAL_DIR": str(state.dagster),
         "ASSET_ROOT": str(settings.asset_root),
         **waits,
+        # Else every thread that once worked keeps memory of its own.
+        "MALLOC_ARENA_MAX": given.get("MALLOC_ARENA_MAX", ONE_ARENA),
         # Each sensor that waits holds a thread of the code server; everybody else keeps Dagster's own number.
         "DAGSTER_GRPC_MAX_WORKERS": str(settings.sensor_copies + (os.cpu_count() or 1) + 4),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from benchmarks.models.cases import KINDS
 from benchmarks.models.one import VARIANTS
 from benchmarks.report import Goal, publish, report
 from resources.settings import PROJECT
+from service.running import ONE_ARENA
 from tests.models.support.model_server import model_server
 
 _COLUMNS = ("import_s", "load_s", "first_ms", "warm_ms", "against_bare", "memory_mb", "growth", "loads", "valid")
@@ -39,9 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _in_a_process(module: str, *given: str) -> dict[str, Any]:
-    """A module's last line, which is JSON; memory and first times belong to that process alone."""
+    """A module's last line, which is JSON; memory and first times are that process's alone, set up as a run's is."""
+    environment = {**os.environ, "MALLOC_ARENA_MAX": ONE_ARENA}
     done = subprocess.run(
-        [sys.executable, "-m", module, *given], cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, "-m", module, *given],
+        cwd=PROJECT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found

@@ -77,25 +77,27 @@ class YoloDetector:
                 verbose=False,
                 **({} if given.device == "auto" else {"device": given.device}),
             )
-        return self._found(result.cpu().numpy(), image)
+        return self._found(result, image)
 
     def _found(self, result: Any, image: Picture) -> Found:
         height_px, width_px = image.shape[:2]
         size = Size(width_px=width_px, height_px=height_px)
-        labels = [str(result.names[int(number)]) for number in result.boxes.cls]
+        # Three copies from the device, where one of the whole result would be of every mask too.
+        corners, scores = result.boxes.xyxy.tolist(), result.boxes.conf.tolist()
+        labels = [str(result.names[int(number)]) for number in result.boxes.cls.tolist()]
         kept = [i for i, label in enumerate(labels) if self._settings.labels.get(label, 0.0) > 0]
         objects = tuple(
             DetectedObject(
                 label=labels[i],
-                score=round(float(result.boxes.conf[i]), 4),
-                box=_box(result.boxes.xyxy[i], size),
+                score=round(scores[i], 4),
+                box=_box(corners[i], size),
                 weight=self._settings.labels[labels[i]],
             )
             for i in kept
         )
         if result.masks is None:
             return Found(objects)
-        return Found(objects, tuple((result.masks.data[i] > 0.5).astype(np.uint8) for i in kept))
+        return Found(objects, tuple((result.masks.data[i] > 0.5).byte().cpu().numpy() for i in kept))
 
     def _load(self) -> Any:
         weights = require(self._settings.weights, "DETECTOR_WEIGHTS", "put the weights there, or name others")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +15,8 @@ from resources.ocr import hangul, latin, line_pixels, mixed, syllables
 from variant_assets.stages.values import LineRead, LineToRead, ModelInfo
 
 Picture = NDArray[np.uint8]
+# More readings at once than there are cores take memory and save no time.
+_CORES = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
 
 
 class EmbeddedOcr:
@@ -45,7 +49,8 @@ class EmbeddedOcr:
             syllables.load(font)
 
     def read(self, image: Picture, lines: Sequence[LineToRead]) -> tuple[LineRead, ...]:
-        return tuple(self._read_line(image, line) for line in lines)
+        with _CORES:
+            return tuple(self._read_line(image, line) for line in lines)
 
     def _read_line(self, image: Picture, line: LineToRead) -> LineRead:
         corners_px = line_pixels(line, image)
