@@ -14,6 +14,7 @@ from resources.vlm import VisionModel, traced
 from variant_assets.artifacts import finished_ad, forbidden_mask, generated_image, shown, store
 from variant_assets.partitions import job_variants
 from variant_assets.stage_run import RETRIES, stage_run
+from variant_assets.stages.fidelity import fidelity
 from variant_assets.stages.fonts import Fonts
 from variant_assets.stages.geometry import size_of
 from variant_assets.stages.iou_eval import overlap
@@ -138,10 +139,15 @@ def readability_eval(
     images: dg.ResourceParam[ImageStore],
     fonts: dg.ResourceParam[Fonts],
 ) -> Result:
-    """The contrast of the drawn glyphs against the pixels beside them, as a distribution."""
+    """The contrast of the drawn glyphs against the pixels beside them, and whether the ad is what was laid out."""
     with stage_run(context, db) as work:
         original, ad = generated_image(work.variant, images), finished_ad(work.variant, images)
-        work.save(measure(original, ad, work.variant.result("overlay", Layout), fonts))
+        layout, copy = (
+            work.variant.result("overlay", Layout),
+            require_copy(work.variant.copy_kor, str(work.variant.job_id)),
+        )
+        contrast, truth = measure(original, ad, layout, fonts), fidelity(original, ad, layout, copy, fonts)
+        work.save(contrast.model_copy(update={"fidelity": truth}))
     return work.materialized()
 
 

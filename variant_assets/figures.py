@@ -8,6 +8,7 @@ from typing import Any
 from variant_assets.stages.values import (
     Analysis,
     Detections,
+    Fidelity,
     Judgement,
     Layout,
     ModelInfo,
@@ -118,6 +119,7 @@ def _(value: Readability) -> Figures:
         "contrast_median": value.contrast_median,
         "passes_aa": value.passes_aa,
         "passes_aaa": value.passes_aaa,
+        **_as_laid_out(value.fidelity),
     }
 
 
@@ -139,6 +141,13 @@ def _(value: Verdict) -> Figures:
         "verdict_score": value.score,
         "verdict_reasons": [f"{reason.outcome}: {reason.english} / {reason.korean}" for reason in value.reasons],
     }
+
+
+def _as_laid_out(fidelity: Fidelity | None) -> Figures:
+    if fidelity is None:
+        return {}
+    figures = fidelity.model_dump(mode="json", exclude={"differs_at", "reason"})
+    return {"as_laid_out": fidelity.reason, **figures}
 
 
 def _known(value: bool | float | None) -> bool | float | str:

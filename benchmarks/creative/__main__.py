@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.creative import sheet
 from benchmarks.creative.cost import cost
+from benchmarks.creative.defects import goals_of_defects, summary
 from benchmarks.creative.run import SceneFigures, all_scenes, run
 from benchmarks.creative.table import by_method, detector_figures, goals, print_table
 from benchmarks.report import publish
@@ -29,9 +30,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "differing": sum(not result.same_twice for result in results),
     }
     figures = {"scenes": len(numbers), **detector_figures(results), **extra}
+    defects = summary([result.defects for result in results])
+    kinds = defects.pop("kinds")
+    missed = [
+        {"scene": result.number, "kind": each.kind}
+        for result in results
+        for each in result.defects.tried
+        if not each.caught
+    ]
     if given.sheet is not None:
         sheet.worst(results, given.sheet)
-    publish(figures, goals(rows, extra), given.json, details={"methods": rows, "ads": _ads(results)})
+    publish(
+        figures | defects,
+        goals(rows, extra) + goals_of_defects(defects),
+        given.json,
+        details={"methods": rows, "defects": kinds, "missed": missed, "ads": _ads(results)},
+    )
     return 0
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.creative.copies import copy_for
+from benchmarks.creative.defects import DefectFigures, figures_of_defects
 from benchmarks.creative.measures import AdFigures, figures_of, share, truth_of
 from benchmarks.creative.methods import EMBEDDED, METHODS, OURS, Ad, Given, Tools, found_by, make_ad
 from benchmarks.creative.photographs import photographs
@@ -40,6 +41,7 @@ class SceneFigures(NamedTuple):
     refused: dict[str, str]
     same_twice: bool
     detector: DetectorFigures
+    defects: DefectFigures
 
 
 def all_scenes() -> list[int]:
@@ -91,14 +93,17 @@ def figures_of_scene(number: int) -> SceneFigures:
     ads: list[AdFigures] = []
     refused: dict[str, str] = {}
     made: dict[str, Ad] = {}
+    defects = DefectFigures(False, (), ())
     for method in METHODS:
         try:
             made[method] = make_ad(method, shown, tools())
             ads.append(figures_of(method, shown, truth, made[method], tools(), recogniser()))
+            if method == OURS:
+                defects = figures_of_defects(shown, made[method], ads[-1], tools(), recogniser())
         except StageError as error:
             refused[method] = str(error)
     same = all(_same(made[method], make_ad(method, shown, tools())) for method in (OURS, EMBEDDED) if method in made)
-    return SceneFigures(number, tuple(ads), refused, same, _detector(shown.scene))
+    return SceneFigures(number, tuple(ads), refused, same, _detector(shown.scene), defects)
 
 
 def _same(one: Ad, other: Ad) -> bool:

@@ -285,8 +285,31 @@ class Recognition(Value):
     model: ModelInfo
 
 
+class Fidelity(Value):
+    """Whether the finished ad is what its layout says, and the layout what was ordered.
+
+    An em is the font size of the smallest line; shares are of the picture's short side; `least_margin_share` is
+    negative where ink lies beyond the border. `lines_overlap` is the share of a line's ink rectangle that lies in its
+    neighbour's, `displaced_em` how far letters are from where their font puts them.
+    """
+
+    largest_difference_em2: float
+    differs_at: Rect | None
+    text_as_ordered: bool
+    missing_glyphs: int
+    smallest_text_share: float
+    least_margin_share: float
+    lines_overlap: Fraction
+    lines_in_order: bool
+    displaced_em: float
+    reason: str
+
+
 class Readability(Value):
-    """WCAG contrast ratios of the drawn colour against the pixels next to the glyph edges."""
+    """WCAG contrast ratios of the drawn colour against the pixels next to the glyph edges.
+
+    `fidelity` is None in results from before it was measured.
+    """
 
     contrast_min: float
     contrast_p1: float
@@ -298,6 +321,7 @@ class Readability(Value):
     passes_aaa: bool
     score: Fraction
     reason: str
+    fidelity: Fidelity | None = None
 
 
 class ObjectOverlap(Value):

@@ -5,16 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from variant_assets.stages.values import Judgement, Outcome, Overlap, Readability, Reason, Recognition, Verdict
+from variant_assets.stages.values import (
+    Fidelity,
+    Judgement,
+    Outcome,
+    Overlap,
+    Readability,
+    Reason,
+    Recognition,
+    Verdict,
+)
 
 
 class Limits(NamedTuple):
-    """Where a measurement warns and where it fails; the one table of thresholds."""
+    """Where a measurement warns and where it fails; the one table of thresholds.
+
+    Where the ad is proven to be what was laid out and ordered, a wrong reading says more of the recogniser than of the
+    ad, and only one that is wrong through and through warns: from `cer_warn_proven` on.
+    """
 
     coverage_warn: float = 0.005
     coverage_fail: float = 0.02
     cer_warn: float = 0.05
     cer_fail: float = 0.2
+    cer_warn_proven: float = 0.35
+    difference_fail_em2: float = 0.01
+    text_share_fail: float = 0.025
+    margin_share_warn: float = 0.04
+    lines_overlap_fail: float = 0.05
+    displaced_fail_em: float = 0.03
 
 
 _ORDER: tuple[Outcome, ...] = ("pass", "warn", "fail")
@@ -48,14 +67,48 @@ def _measured(recognition: Recognition, readability: Readability, overlap: Overl
     if not readability.passes_aa:
         figure = f"{readability.contrast_p1:.2f}:1"
         yield _reason("fail", f"contrast {figure} fails WCAG AA", f"명암비 {figure}가 WCAG AA에 미달합니다")
+    proof = tuple(_unfaithful(readability.fidelity, limits)) if readability.fidelity else ()
+    yield from proof
     covered = _graded(overlap.max_coverage, limits.coverage_warn, limits.coverage_fail)
     if covered:
         figure = f"{overlap.max_coverage:.1%}"
         yield _reason(covered, f"text covers {figure} of an object", f"글자가 피사체의 {figure}를 가립니다")
-    misread = _graded(recognition.cer_ignoring_spaces, limits.cer_warn, limits.cer_fail)
+    yield from _misread(recognition, limits, proven=readability.fidelity is not None and not proof)
+
+
+def _unfaithful(found: Fidelity, limits: Limits) -> Iterator[Reason]:
+    if not found.text_as_ordered:
+        yield _reason("fail", "the ad does not say what was ordered", "광고 문구가 주문한 문구와 다릅니다")
+    if found.largest_difference_em2 > limits.difference_fail_em2:
+        yield _reason("fail", "the picture is not what was laid out", "그림이 배치한 내용과 다릅니다")
+    if found.missing_glyphs:
+        figure = found.missing_glyphs
+        yield _reason("fail", f"{figure} characters have no glyph", f"글자 {figure}개가 글꼴에 없습니다")
+    if found.least_margin_share < 0:
+        yield _reason("fail", "text is cut off by the border", "글자가 그림 밖으로 잘립니다")
+    elif found.least_margin_share < limits.margin_share_warn:
+        share = f"{found.least_margin_share:.1%}"
+        yield _reason("warn", f"text is {share} from the border", f"글자가 가장자리에서 {share} 거리입니다")
+    if found.smallest_text_share < limits.text_share_fail:
+        share = f"{found.smallest_text_share:.1%}"
+        yield _reason("fail", f"text is {share} of the short side", f"글자 크기가 짧은 변의 {share}입니다")
+    if found.lines_overlap > limits.lines_overlap_fail or not found.lines_in_order:
+        yield _reason("fail", "lines lie on one another or out of order", "줄이 겹치거나 순서가 바뀌었습니다")
+    if found.displaced_em > limits.displaced_fail_em:
+        yield _reason("fail", "letters are not set as their font has them", "글자 간격이 글꼴과 다릅니다")
+
+
+def _misread(recognition: Recognition, limits: Limits, *, proven: bool) -> Iterator[Reason]:
+    rate = recognition.cer_ignoring_spaces
+    figure = f"{rate:.0%}"
+    english, korean = f"{figure} of the characters are read wrong", f"글자의 {figure}가 잘못 읽힙니다"
+    if proven:
+        if rate > limits.cer_warn_proven:
+            yield _reason("warn", english, korean)
+        return
+    misread = _graded(rate, limits.cer_warn, limits.cer_fail)
     if misread:
-        figure = f"{recognition.cer_ignoring_spaces:.0%}"
-        yield _reason(misread, f"{figure} of the characters are read wrong", f"글자의 {figure}가 잘못 읽힙니다")
+        yield _reason(misread, english, korean)
     if recognition.critical_tokens_missed:
         tokens = ", ".join(recognition.critical_tokens_missed)
         yield _reason("fail", f"{tokens} cannot be read back", f"{tokens}을(를) 읽을 수 없습니다")
