@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.detector import Found
+from resources.detector import Found, faces
+from resources.detector.background import standing_out
 from variant_assets.stages.values import DetectedObject, ModelInfo, Rect, Size
 
 Picture = NDArray[np.uint8]
@@ -16,7 +17,8 @@ class SaliencyDetector:
     """Finds what differs from the picture's border in colour and stands out in its spectrum.
 
     Colour: the Lab distance of each pixel to the nearest of a few colours of the border, or to a gradient through it.
-    Saliency: the spectral residual (Hou & Zhang, 2007) at three scales. Both are combined and cut at Otsu's threshold.
+    Saliency: the spectral residual (Hou & Zhang, 2007) at three scales. Background: what is joined to the border (Zhu
+    et al., 2014). All are combined and cut a little below Otsu's threshold. Faces are looked for besides.
     """
 
     _LONG_SIDE_PX = 256
@@ -26,8 +28,11 @@ class SaliencyDetector:
     _LEAST_DISTANCE = 14.0
     _LEAST_AREA, _MOST_AREA = 0.004, 0.95
     _MOST_OBJECTS = 8
+    _FACE_SCORE = 0.9
+    # Measured on five photographs at six sizes, mirrored too: most of the objects inside, least of the rest.
+    _BACKGROUND_SHARE, _OF_OTSU = 0.4, 0.8
 
-    info = ModelInfo(provider="embedded", model="saliency", revision="1", parameters={"long_side_px": _LONG_SIDE_PX})
+    info = ModelInfo(provider="embedded", model="saliency", revision="2", parameters={"long_side_px": _LONG_SIDE_PX})
 
     survives_fork = True
 
@@ -36,6 +41,7 @@ class SaliencyDetector:
 
         # The first conversion makes tables.
         cv2.cvtColor(np.zeros((1, 1, 3), np.float32), cv2.COLOR_RGB2LAB)
+        faces.load()
 
     def detect(self, image: Picture) -> Found:
         small = _shrunk(image, self._LONG_SIDE_PX)
@@ -44,7 +50,8 @@ class SaliencyDetector:
         if float(np.percentile(distance, 99)) < self._LEAST_DISTANCE:
             return Found(())
         prominence = self._prominence(small, distance)
-        boxes = self._boxes(prominence, distance)
+        seen = [(self._FACE_SCORE, corners) for corners in faces.find_faces(small)]
+        boxes = [*seen, *self._boxes(prominence, distance)]
         size = Size(width_px=width, height_px=height)
         objects = (
             DetectedObject(label="object", score=score, box=Rect.from_corners_px(*corners, size))
@@ -59,18 +66,20 @@ class SaliencyDetector:
         grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
         residual = np.mean([_spectral_residual(grey, side) for side in self._RESIDUAL_SCALES_PX], axis=0)
         color = np.clip(distance / max(float(np.percentile(distance, 98)), self._LEAST_DISTANCE), 0, 1)
-        combined = cv2.GaussianBlur((0.75 * color + 0.25 * residual).astype(np.float32), (0, 0), 2.5)
-        return np.asarray(combined, dtype=np.float32)
+        near = cv2.GaussianBlur((0.75 * color + 0.25 * residual).astype(np.float32), (0, 0), 2.5)
+        apart = cv2.resize(standing_out(small), small.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        return np.asarray((1 - self._BACKGROUND_SHARE) * near + self._BACKGROUND_SHARE * apart, dtype=np.float32)
 
     def _boxes(self, prominence: Floats, distance: Floats) -> list[tuple[float, tuple[int, int, int, int]]]:
         import cv2
 
         eight_bit = np.clip(prominence * 255, 0, 255).astype(np.uint8)
-        _, bits = cv2.threshold(eight_bit, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+        otsu, _ = cv2.threshold(eight_bit, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+        bits: Picture = np.where(eight_bit > self._OF_OTSU * otsu, 255, 0).astype(np.uint8)
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
-        bits = cv2.morphologyEx(cv2.morphologyEx(bits, cv2.MORPH_OPEN, disc), cv2.MORPH_CLOSE, disc)
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(bits, connectivity=8)
-        pixels = bits.size
+        smooth = cv2.morphologyEx(cv2.morphologyEx(bits, cv2.MORPH_OPEN, disc), cv2.MORPH_CLOSE, disc)
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(smooth, connectivity=8)
+        pixels = smooth.size
         found = []
         for number in range(1, count):
             left, top, width, height, area = (int(value) for value in stats[number])

@@ -1,8 +1,10 @@
 """The detector without weights."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -59,6 +61,32 @@ def test_the_cup_on_the_coffee_photograph_is_found() -> None:
     assert max(each.box.intersection_area(cup) / cup.area for each in found) > 0.9
 
 
+def test_the_whole_cup_the_whole_saucer_and_little_else_is_kept_clear() -> None:
+    from skimage import data
+
+    saucer = Rect(x=0.13, y=0.03, width=0.67, height=0.95)
+    best = max(DETECTOR.detect(data.coffee()).objects, key=lambda each: each.box.iou(saucer))
+    assert best.box.iou(saucer) > 0.75
+
+
+def test_the_astronaut_s_face_is_kept_clear() -> None:
+    from skimage import data
+
+    face = Rect(x=0.36, y=0.14, width=0.16, height=0.16)
+    found = DETECTOR.detect(data.astronaut()).objects
+    assert max(each.box.intersection_area(face) / face.area for each in found) > 0.95
+
+
+def test_several_threads_find_the_same() -> None:
+    from skimage import data
+
+    pictures = [data.coffee(), data.astronaut(), data.chelsea(), data.rocket()]
+    one_by_one = [DETECTOR.detect(picture) for picture in pictures]
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(DETECTOR.detect, pictures * 2)) == one_by_one * 2
+
+
+@settings(deadline=None, max_examples=30)
 @given(st.integers(8, 90), st.integers(8, 90), st.integers(0, 2**32 - 1))
 def test_any_picture_gives_boxes_inside_it_and_the_same_ones_again(width: int, height: int, seed: int) -> None:
     picture = np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)

@@ -1,0 +1,116 @@
+"""How much each place of a picture stands out, without trained weights.
+
+Zhu et al., "Saliency Optimization from Robust Background Detection" (CVPR 2014): a region joined to much of the
+picture's border is background, and what differs from the background in colour is not.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+SIDE_PX = 256  # of the picture that saliency looks at
+REGIONS = 220
+SLIC_ROUNDS = 5
+LEAST_REGION_PERCENT = 25
+COLOR_SIGMA = 10.0  # Lab units: colours so far apart begin to be another region's
+SPACE_SIGMA = 0.4
+CLEAR_CONTRAST = 30.0  # Lab units: an object so far from its background is fully salient
+LEAST_ROOM = 0.15  # of saliency above the background's; with less, nothing stands out fully
+SMOOTHNESS = 0.1
+
+
+class _Regions(NamedTuple):
+    """Superpixels: `labels` (height, width), and by label the Lab colour, the centre and which ones touch."""
+
+    labels: NDArray[np.int32]
+    colors: Floats
+    centres: Floats
+    touching: NDArray[np.bool_]
+    border: NDArray[np.int64]
+
+
+def standing_out(image: Picture) -> Floats:
+    """0…1 for each pixel of the picture reduced to SIDE_PX: 0 as the background, 1 as what stands out most."""
+    lab = _small_lab(image)
+    regions = _regions(lab)
+    apart = np.sqrt(((regions.colors[:, None] - regions.colors[None]) ** 2).sum(axis=2))
+    background = _background_share(regions, apart)
+    salient = _contrast(regions, apart, background) * (1 - background)
+    values = _smoothed(regions, apart, background, salient)
+    usual = float(np.average(values, weights=background + 1e-3))
+    relative = (values - usual) / max(float(values.max()) - usual, LEAST_ROOM)
+    return np.asarray(np.clip(relative, 0, 1)[regions.labels], np.float32)
+
+
+def _small_lab(image: Picture) -> Floats:
+    import cv2
+
+    scale = SIDE_PX / max(image.shape[:2])
+    size = (max(16, round(image.shape[1] * scale)), max(16, round(image.shape[0] * scale)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    return np.asarray(cv2.GaussianBlur(lab, (0, 0), 1), np.float32)
+
+
+def _regions(lab: Floats) -> _Regions:
+    import cv2
+
+    height, width = lab.shape[:2]
+    size = max(4, int(np.sqrt(height * width / REGIONS)))
+    slic = cv2.ximgproc.createSuperpixelSLIC(lab, cv2.ximgproc.SLICO, size)
+    slic.iterate(SLIC_ROUNDS)
+    slic.enforceLabelConnectivity(LEAST_REGION_PERCENT)
+    labels = np.asarray(slic.getLabels(), np.int32)
+    rows, columns = np.mgrid[:height, :width].astype(np.float32) / max(height, width)
+    colors = np.stack([_region_means(lab[:, :, channel], labels) for channel in range(3)], axis=1)
+    centres = np.stack([_region_means(columns, labels), _region_means(rows, labels)], axis=1)
+    touching = np.zeros((len(colors), len(colors)), bool)
+    for here, there in ((labels[:, 1:], labels[:, :-1]), (labels[1:], labels[:-1])):
+        touching[here, there] = touching[there, here] = True
+    np.fill_diagonal(touching, False)
+    border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    return _Regions(labels, colors, centres, touching, border.astype(np.int64))
+
+
+def _region_means(values: Floats, labels: NDArray[np.int32]) -> Floats:
+    counts = np.bincount(labels.ravel())
+    return (np.bincount(labels.ravel(), weights=values.ravel()) / np.maximum(counts, 1)).astype(np.float32)
+
+
+def _background_share(regions: _Regions, apart: Floats) -> Floats:
+    """1 for a region whose colour spreads along the border, 0 for one the border hardly knows (eq. 3 to 5)."""
+    near = np.where(regions.touching, apart, np.inf).min(axis=1)
+    usual = float(near[np.isfinite(near)].mean()) if np.isfinite(near).any() else 0.0
+    linked = regions.touching.copy()
+    linked[np.ix_(regions.border, regions.border)] = True
+    path = np.where(linked, np.maximum(apart - usual, 0), np.inf).astype(np.float32)
+    np.fill_diagonal(path, 0)
+    for via in range(len(path)):  # Floyd and Warshall: the least change of colour on the way
+        np.minimum(path, path[:, via, None] + path[None, via], out=path)
+    alike = np.exp(-(path**2) / (2 * COLOR_SIGMA**2))
+    connectivity = alike[:, regions.border].sum(axis=1) / np.sqrt(alike.sum(axis=1))
+    return np.asarray(1 - np.exp(-(connectivity**2) / 2), np.float32)
+
+
+def _contrast(regions: _Regions, apart: Floats, background: Floats) -> Floats:
+    """0…1: how far the region's colour is from the background's, the nearer parts of it counting more."""
+    distance = ((regions.centres[:, None] - regions.centres[None]) ** 2).sum(axis=2)
+    weight = np.exp(-distance / (2 * SPACE_SIGMA**2)) * background
+    contrast = (apart * weight).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-6)
+    return np.asarray(np.clip(contrast / max(float(contrast.max()), CLEAR_CONTRAST), 0, 1), np.float32)
+
+
+def _smoothed(regions: _Regions, apart: Floats, background: Floats, salient: Floats) -> Floats:
+    """Saliency that agrees with both cues and changes where the colours do (eq. 9, a linear system)."""
+    around = regions.touching.astype(np.float32)
+    linked = regions.touching | (around @ around > 0)
+    weight = np.where(linked, np.exp(-(apart**2) / (2 * COLOR_SIGMA**2)) + SMOOTHNESS, 0)
+    np.fill_diagonal(weight, 0)
+    system = np.diag(0.7 * background + 0.05 + salient + weight.sum(axis=1)) - weight
+    return np.asarray(np.clip(np.linalg.solve(system, salient), 0, 1), np.float32)
