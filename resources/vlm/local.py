@@ -115,7 +115,10 @@ class LocalVision:
             os.environ.setdefault("HF_HUB_OFFLINE", "1")
         import outlines
         from transformers import AutoModelForImageTextToText, AutoProcessor
+        from transformers.utils.logging import disable_progress_bar
 
+        # Nobody watches it, and its thread would forbid a fork.
+        disable_progress_bar()
         processor = AutoProcessor.from_pretrained(given.model)
         options: dict[str, Any] = {"dtype": given.dtype}
         if given.device == "auto":

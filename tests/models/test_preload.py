@@ -12,7 +12,9 @@ from resources.settings import Settings
 from service.demo import Demo
 from service.running import environment, start, stop
 from service.state import State
-from tests.models.support import tiny_llava
+from tests.models.conftest import CACHE
+from tests.models.support.cpu_torchvision import hidden_in_children
+from tests.models.support.taught_llava import taught
 
 
 def fork_server(state: State) -> psutil.Process:
@@ -32,8 +34,9 @@ def test_every_run_has_the_model_of_the_process_it_is_forked_from_and_its_answer
         "STATE_FOLDER": str(tmp_path / "state"),
         "ASSET_ROOT": str(tmp_path / "assets"),
         "VLM": "local",
-        "VLM_MODEL": str(tiny_llava.make(tmp_path / "llava")),
+        "VLM_MODEL": str(taught(CACHE)),
         "VLM_DEVICE": "cpu",
+        **hidden_in_children(tmp_path),
     }
     start(given)
     try:

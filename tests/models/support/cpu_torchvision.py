@@ -4,7 +4,9 @@ Only machines with that pair need it: there the wheel's own operators are missin
 registered here in plain torch.
 """
 
+import subprocess
 import sys
+from pathlib import Path
 
 import torch
 
@@ -27,6 +29,15 @@ def hide() -> None:
         if "torchvision::nms does not exist" not in str(error):
             raise
         sys.modules["torchvision"] = None  # type: ignore[assignment]
+
+
+def hidden_in_children(folder: Path) -> dict[str, str]:
+    """The environment in which processes cannot import torchvision; empty where it works."""
+    # Asked in another process, for in this one it may have been mended.
+    if subprocess.run([sys.executable, "-c", "import torchvision"], capture_output=True).returncode == 0:
+        return {}
+    (folder / "sitecustomize.py").write_text("import sys\n\nsys.modules['torchvision'] = None\n")
+    return {"PYTHONPATH": str(folder)}
 
 
 def _register() -> None:
