@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resources.images import Picture
-from resources.ocr.ink import INK_BELOW, Corners, Map, crop, find_ink
+from resources.ocr.ink import INK_BELOW, MARGIN_PX, Corners, Map, crop, find_ink
 from variant_assets.stages.values import LineRead, Rgb
 
 MODEL = "PP-OCRv6_rec_small"
@@ -28,6 +28,7 @@ MOST_WIDTH_PX = 3200  # longer ones, which only a box of a few pixels' height ca
 PADDING = 0.1  # of the line's height, around its ink
 OTHER_PADDINGS = (0.05, 0.2)
 SURE = 0.9
+WORD_GAP = 0.42  # of the ink's height; between letters, digits and signs of one word it is half of that
 BAR = 0.85  # of its width: no row through the middle of a W has so much ink
 _LOADING = threading.Lock()
 
@@ -72,16 +73,39 @@ def _weights() -> Path:
 
 
 def read_line(image: Picture, corners_px: Corners, fill: Rgb) -> LineRead:
-    """The line within these corners; if a sign is unsure, the surest of several views of the line."""
+    """The line within these corners: the surest of two views of it, or of several where a sign is unsure."""
     found = find_ink(image, corners_px, fill)
     if found is None:
         return LineRead(text="", confidence=0.0)
-    signs = recognize(crop(image, found.corners_px, round(found.height_px * PADDING)))
+    # On a busy ground the map shows small signs, and on a calm one the picture shows how letters end.
+    views = [
+        crop(image, found.corners_px, round(found.height_px * PADDING)),
+        np.repeat((found.map * 255).astype(np.uint8)[:, :, None], 3, axis=2),
+    ]
+    signs = max(map(recognize, views), key=least_confidence)
     if least_confidence(signs) < SURE:
         views = [crop(image, found.corners_px, round(found.height_px * padding)) for padding in OTHER_PADDINGS]
-        views.append(np.repeat((found.map * 255).astype(np.uint8)[:, :, None], 3, axis=2))
         signs = max([signs, *map(recognize, views)], key=least_confidence)
-    return joined(signs, found.map)
+    return joined(spaced(signs, found.map), found.map)
+
+
+def spaced(signs: Sequence[Sign], ink: Map) -> tuple[Sign, ...]:
+    """The signs with the spaces that the network lost: where the ink has a gap as wide as between words."""
+    height, width = ink.shape[0] - 2 * MARGIN_PX, ink.shape[1]
+    columns = np.flatnonzero((ink < INK_BELOW).any(axis=0))
+    gaps = [
+        (int(left) + int(right)) / 2 / width
+        for left, right in pairwise(columns)
+        if right - left > max(WORD_GAP * height, 2)
+    ]
+    found = list(signs)
+    for gap in gaps:
+        place = sum(sign.x < gap for sign in found)
+        # The network's own space may lie a sign beside its gap.
+        seen = any(sign.text == " " and abs(sign.x - gap) * width < height for sign in found)
+        if 0 < place < len(found) and not seen:
+            found.insert(place, Sign(" ", 1.0, gap))
+    return tuple(found)
 
 
 def least_confidence(signs: Sequence[Sign]) -> float:

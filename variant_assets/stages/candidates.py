@@ -18,10 +18,13 @@ from variant_assets.stages.values import Rect, Size
 Indices = NDArray[np.intp]
 
 SAFE_MARGIN = 0.055
-"""Of the shorter side: nothing is set nearer to the edge."""
+"""Of the shorter side: nothing is set nearer to the edge while there is room elsewhere."""
+TIGHT_MARGIN = 0.02
+"""The same where text would otherwise have to cover something."""
 
 LEAST_WIDTH, LEAST_HEIGHT = 0.5, 0.12
-NARROWEST = 0.26
+NARROWEST, LOWEST = 0.26, 0.09
+"""What is still taken where nothing of the least size is free."""
 
 _SIZE_STEPS = 9
 _WIDTH_STEPS = 9
@@ -43,6 +46,8 @@ WEIGHTS = {
 """What speaks for a place, 0 to 1 in sum: large type on calm, unimportant, even ground clear of objects."""
 
 HARM_WEIGHT = 2.0
+COVER_WEIGHT = 3.0
+"""Against each share of the region that lies on objects: more than all that can speak for a place."""
 _NOTHING = 1e-9
 """Sums of whole cells are exact to far less than one cell."""
 
@@ -84,12 +89,24 @@ class Candidates(NamedTuple):
         return Rect(x=x / grid.columns, y=y / grid.rows, width=width / grid.columns, height=height / grid.rows)
 
 
-def shapes(parts: Parts, size: Size, grid: Grid, allowed: Limits, narrowest: float, widest: float) -> tuple[Shape, ...]:
-    """Rectangles that hold the copy: for each width and type size the height its lines need."""
+def shapes(
+    parts: Parts,
+    size: Size,
+    grid: Grid,
+    allowed: Limits,
+    widths: tuple[float, float],
+    lowest: float,
+    safe_margin: float,
+) -> tuple[Shape, ...]:
+    """Rectangles that hold the copy: for each width and type size the height its lines need, at least `lowest`.
+
+    `widths` are the narrowest and the widest; all in fractions of the picture.
+    """
+    narrowest, widest = widths
     cell_x, cell_y = size.width_px / grid.columns, size.height_px / grid.rows
-    margin_x, margin_y = margins(size, grid)
+    margin_x, margin_y = margins(size, grid, safe_margin)
     least, most = int(np.ceil(narrowest * grid.columns - 1e-9)), grid.columns - 2 * margin_x
-    least_rows, most_rows = int(np.ceil(LEAST_HEIGHT * grid.rows - 1e-9)), grid.rows - 2 * margin_y
+    least_rows, most_rows = int(np.ceil(lowest * grid.rows - 1e-9)), grid.rows - 2 * margin_y
     found: dict[tuple[int, int], Shape] = {}
     for columns in _steps(least, min(most, int(widest * grid.columns)), _WIDTH_STEPS):
         for font_size_px in _steps(allowed.smallest_px, allowed.largest_px, _SIZE_STEPS):
@@ -101,9 +118,9 @@ def shapes(parts: Parts, size: Size, grid: Grid, allowed: Limits, narrowest: flo
     return tuple(found.values())
 
 
-def margins(size: Size, grid: Grid) -> tuple[int, int]:
+def margins(size: Size, grid: Grid, safe_margin: float = SAFE_MARGIN) -> tuple[int, int]:
     """Cells kept free at the left and right, and at the top and bottom."""
-    margin_px = SAFE_MARGIN * min(size.width_px, size.height_px)
+    margin_px = safe_margin * min(size.width_px, size.height_px)
     across, down = margin_px * grid.columns / size.width_px, margin_px * grid.rows / size.height_px
     return min(int(np.ceil(across)), (grid.columns - 1) // 2), min(int(np.ceil(down)), (grid.rows - 1) // 2)
 
@@ -124,13 +141,15 @@ def _em(text: str) -> float:
     return sum(map(estimated_width_em, text))
 
 
-def search(ground: Ground, offered: Sequence[Shape], size: Size, allowed: Limits, *, may_cover: bool) -> Candidates:
+def search(
+    ground: Ground, offered: Sequence[Shape], size: Size, allowed: Limits, safe_margin: float, *, may_cover: bool
+) -> Candidates:
     """All positions of the shapes inside the safe margins, thinned to the best of each neighbourhood.
 
     Unless the text `may_cover` objects, only positions clear of everything forbidden.
     """
     tables = Tables.of(ground)
-    margin = margins(size, ground.grid)
+    margin = margins(size, ground.grid, safe_margin)
     if not may_cover:
         offered = [shape for shape in offered if _has_room(shape, tables, margin)]
     parts = [_placements(shape, ground, tables, margin, allowed) for shape in offered]
@@ -147,7 +166,7 @@ def search(ground: Ground, offered: Sequence[Shape], size: Size, allowed: Limits
         regions=np.concatenate([part[0] for part in parts]) if parts else np.zeros((0, 4)),
         reasons=columns,
         forbidden=forbidden,
-        score=score - HARM_WEIGHT * harm,
+        score=score - HARM_WEIGHT * harm - COVER_WEIGHT * forbidden,
     )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from variant_assets.stages.geometry import intersections, union_area
-from variant_assets.stages.values import DetectedObject, Detections, Layout, ObjectOverlap, Overlap, Rect
+from variant_assets.stages.values import DetectedObject, Detections, Layout, ObjectOverlap, Overlap, Panel, Rect
 
 COVERAGE_LIMIT = 0.02
 """An object is overlapped when more than this share of it lies under ink; IoU misses small objects."""
+HIDES = 0.5
+"""Opacity from which what lies under a panel counts as hidden."""
 
 
 def overlap(layout: Layout, detections: Detections) -> Overlap:
@@ -25,6 +27,7 @@ def overlap(layout: Layout, detections: Detections) -> Overlap:
         max_iou=max((found.iou for found in objects), default=0.0),
         max_coverage=covered,
         text_on_objects=_fraction(on_objects, text_area),
+        plate_coverage=max((_hidden(found, layout.panel) for found in detections.objects), default=0.0),
         overlaps=covered > COVERAGE_LIMIT,
         reason=_reason(objects),
     )
@@ -38,6 +41,12 @@ def _against(found: DetectedObject, ink: list[Rect], text_area: float) -> Object
         iou=_fraction(common, text_area + found.box.area - common),
         coverage=_fraction(common, found.box.area),
     )
+
+
+def _hidden(found: DetectedObject, panel: Panel | None) -> float:
+    if panel is None or panel.opacity < HIDES:
+        return 0.0
+    return _fraction(found.box.intersection_area(panel.rect), found.box.area)
 
 
 def _fraction(part: float, whole: float) -> float:

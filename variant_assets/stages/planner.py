@@ -9,7 +9,10 @@ import numpy as np
 from variant_assets.stages.candidates import (
     LEAST_HEIGHT,
     LEAST_WIDTH,
+    LOWEST,
     NARROWEST,
+    SAFE_MARGIN,
+    TIGHT_MARGIN,
     WEIGHTS,
     Candidates,
     Ground,
@@ -42,6 +45,8 @@ class Tier(NamedTuple):
     widest: float
     may_cover: bool
     most: int
+    lowest: float = LEAST_HEIGHT
+    safe_margin: float = SAFE_MARGIN
 
 
 def plan(image: Image, detections: Detections, forbidden_mask: Mask, analysis: Analysis, copy: str) -> Plan:
@@ -113,11 +118,13 @@ def _forbidden_pixels(detections: Detections, mask: Mask) -> Bits:
 
 def _proposals(ground: Ground, parts: Parts, size: Size, allowed: Limits, forbidden: Bits) -> tuple[Proposal, ...]:
     free = Tier("free region", LEAST_WIDTH, 1.0, may_cover=False, most=MOST_PROPOSALS)
-    narrow = Tier("narrow free region", NARROWEST, LEAST_WIDTH, may_cover=False, most=MOST_PROPOSALS - _TAIL - 1)
-    harmful = Tier("least harmful region", NARROWEST, 1.0, may_cover=True, most=_TAIL)
+    narrow = Tier("narrow free region", NARROWEST, LEAST_WIDTH, may_cover=False, most=MOST_PROPOSALS - 2 * _TAIL - 1)
+    tight = Tier("free region at the edge", NARROWEST, 1.0, False, _TAIL, LOWEST, TIGHT_MARGIN)
+    harmful = Tier("least harmful region", NARROWEST, 1.0, True, _TAIL, LOWEST, TIGHT_MARGIN)
     found = _from_tier(free, ground, parts, size, allowed, forbidden)
     if not found:
         found = _from_tier(narrow, ground, parts, size, allowed, forbidden)
+        found += _from_tier(tight, ground, parts, size, allowed, forbidden)
         found += _from_tier(harmful, ground, parts, size, allowed, forbidden)
         found.append(_whole_picture(ground, size, forbidden))
     return tuple(found)
@@ -126,8 +133,9 @@ def _proposals(ground: Ground, parts: Parts, size: Size, allowed: Limits, forbid
 def _from_tier(
     tier: Tier, ground: Ground, parts: Parts, size: Size, allowed: Limits, forbidden: Bits
 ) -> list[Proposal]:
-    offered = shapes(parts, size, ground.grid, allowed, tier.narrowest, tier.widest)
-    found = search(ground, offered, size, allowed, may_cover=tier.may_cover)
+    widths = tier.narrowest, tier.widest
+    offered = shapes(parts, size, ground.grid, allowed, widths, tier.lowest, tier.safe_margin)
+    found = search(ground, offered, size, allowed, tier.safe_margin, may_cover=tier.may_cover)
     picked = _diverse(found, np.argsort(-found.score, kind="stable"), tier.most)
     return [_proposal(found, row, tier, ground.grid, size, forbidden) for row in picked]
 
@@ -174,7 +182,7 @@ def _words(region: Rect, tier: Tier, occlusion: float, shape: Shape, calm: float
     what = f"{place(region)}: {occlusion:.0%} of it on objects, {quality}, holds {text}"
     if tier.may_cover:
         return f"{what}; nothing large enough is free, so the text gets a panel"
-    if tier.source.startswith("narrow"):
+    if tier.source != "free region":
         return f"{what}; nothing {LEAST_WIDTH} × {LEAST_HEIGHT} is free"
     return what
 

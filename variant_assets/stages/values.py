@@ -332,12 +332,16 @@ class ObjectOverlap(Value):
 
 
 class Overlap(Value):
-    """Text against each object: IoU, and coverage = the share of the object that lies under the text."""
+    """Text against each object: IoU, and coverage = the share of the object that lies under the text.
+
+    `plate_coverage` is the largest share of an object that lies under a panel that hides it.
+    """
 
     objects: tuple[ObjectOverlap, ...]
     max_iou: Fraction
     max_coverage: Fraction
     text_on_objects: Fraction
+    plate_coverage: Fraction = 0.0
     overlaps: bool
     reason: str
 

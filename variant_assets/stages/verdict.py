@@ -26,12 +26,14 @@ class Limits(NamedTuple):
 
     coverage_warn: float = 0.005
     coverage_fail: float = 0.02
+    plate_warn: float = 0.1
+    plate_fail: float = 0.4
     cer_warn: float = 0.05
     cer_fail: float = 0.2
     cer_warn_proven: float = 0.35
     difference_fail_em2: float = 0.01
     text_share_fail: float = 0.025
-    margin_share_warn: float = 0.04
+    margin_share_warn: float = 0.012
     lines_overlap_fail: float = 0.05
     displaced_fail_em: float = 0.03
 
@@ -73,6 +75,10 @@ def _measured(recognition: Recognition, readability: Readability, overlap: Overl
     if covered:
         figure = f"{overlap.max_coverage:.1%}"
         yield _reason(covered, f"text covers {figure} of an object", f"글자가 피사체의 {figure}를 가립니다")
+    hidden = _graded(overlap.plate_coverage, limits.plate_warn, limits.plate_fail)
+    if hidden:
+        figure = f"{overlap.plate_coverage:.0%}"
+        yield _reason(hidden, f"a plate hides {figure} of an object", f"판이 피사체의 {figure}를 가립니다")
     yield from _misread(recognition, limits, proven=readability.fidelity is not None and not proof)
 
 
