@@ -46,4 +46,5 @@ doctor: setup  ## whether the chosen models can run, and if not the way out
 bench: models  ## the figures of the README
 	@$(PYTHON_RUN) -m benchmarks.main_job --json .service/bench-main-job.json
 	@$(PYTHON_RUN) -m benchmarks.creative --json .service/bench-creative.json --sheet .service/bench-creative.png
+	@$(PYTHON_RUN) -m benchmarks.orchestration --json .service/bench-orchestration.json --plots .service
 	@$(PYTHON_RUN) -m benchmarks.models --json .service/bench-models.json

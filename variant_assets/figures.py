@@ -131,6 +131,7 @@ def _(value: Overlap) -> Figures:
         "max_coverage": value.max_coverage,
         "max_iou": value.max_iou,
         "text_on_objects": value.text_on_objects,
+        "plate_coverage": value.plate_coverage,
     }
 
 

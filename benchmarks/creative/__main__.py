@@ -54,7 +54,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--limit", type=int, help="only so many scenes, spread over all of them")
     parser.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
-    parser.add_argument("--sheet", type=Path, help="write a PNG of the 12 worst ads here")
+    parser.add_argument("--sheet", type=Path, help="write the 12 worst ads here, as .png or, small, as .jpg")
     return parser.parse_args(arguments)
 
 

@@ -15,6 +15,7 @@ from variant_assets.stages.values import Rgb
 
 _MOST, _COLUMNS = 12, 4
 _TILE_PX, _WORDS_PX, _GAP_PX = 440, 84, 16
+_PAGE_PX = 1300
 _PAPER: Rgb = (250, 249, 246)
 _INK: Rgb = (32, 32, 32)
 
@@ -34,7 +35,7 @@ def badness(ad: AdFigures) -> dict[str, float]:
 
 
 def worst(results: Sequence[SceneFigures], path: Path) -> None:
-    """Writes a PNG of the twelve worst of our ads, worst first; of one scene only the worse of the two."""
+    """Writes the twelve worst of our ads, worst first, as PNG or small JPEG; of one scene only the worse of the two."""
     found: dict[int, AdFigures] = {}
     for result in results:
         ours = [ad for ad in result.ads if ad.method.startswith("ours")]
@@ -53,7 +54,12 @@ def ads(chosen: Iterable[tuple[int, AdFigures]], count: int, path: Path) -> None
         paper.paste(_tile(given(number, tools()), figures.method), (left, top))
         _caption(paper, left, top + _TILE_PX + 4, figures)
     path.parent.mkdir(parents=True, exist_ok=True)
-    paper.save(path)
+    if path.suffix == ".jpg":
+        # For a page: small rather than sharp.
+        paper.thumbnail((_PAGE_PX, _PAGE_PX), Pillow.Resampling.LANCZOS)
+        paper.save(path, quality=72, optimize=True)
+    else:
+        paper.save(path)
 
 
 def _tile(shown: Given, method: str) -> Pillow.Image:
@@ -67,6 +73,10 @@ def _caption(paper: Pillow.Image, left: int, top: int, figures: AdFigures) -> No
     font = tools().fonts.load(tools().fonts.choose("sans", bold=False), 15)
     faults = sorted(badness(figures).items(), key=lambda fault: -fault[1])[:2]
     boxes = "true boxes" if figures.method == OURS else "embedded detector"
-    words = [figures.scene, f"{boxes}: " + ", ".join(name for name, _ in faults), figures.copy[:46]]
+    words = [figures.scene, f"{boxes}: " + ", ".join(name for name, _ in faults), figures.copy]
     for row, line in enumerate(words):
+        if font.getlength(line) > _TILE_PX:
+            while font.getlength(line + "…") > _TILE_PX:
+                line = line[:-1]
+            line += "…"
         draw.text((left, top + row * 24), line, font=font, fill=_INK)

@@ -30,7 +30,8 @@ def draw(figures: Mapping[str, Any], configurations: list[str], folder: Path) ->
         prefix, suffix = f"trivial, {name}: history of ", ", CPU per variant s"
         points = {int(key[len(prefix) : -len(suffix)]): value for key, value in figures.items()
                   if key.startswith(prefix) and key.endswith(suffix)}  # fmt: skip
-        axes.plot(list(points), list(points.values()), marker="o", label=name)
+        if points:
+            axes.plot(list(points), list(points.values()), marker="o", label=name)
     axes.set(xscale="log", ylim=(0, None), xlabel="past variants", ylabel="CPU s per variant", title="Cost of a run")
     axes.legend()
     history.savefig(folder / "history.png", dpi=120)

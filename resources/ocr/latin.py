@@ -102,8 +102,8 @@ def spaced(signs: Sequence[Sign], ink: Map) -> tuple[Sign, ...]:
     for gap in gaps:
         place = sum(sign.x < gap for sign in found)
         # The network's own space may lie a sign beside its gap.
-        seen = any(sign.text == " " and abs(sign.x - gap) * width < height for sign in found)
-        if 0 < place < len(found) and not seen:
+        seen = any(sign.text == " " and abs(sign.x - gap) * width < 0.6 * height for sign in signs)
+        if 0 < place < len(found) and not seen and (found[place - 1].text + found[place].text).strip("0123456789,.-:%"):
             found.insert(place, Sign(" ", 1.0, gap))
     return tuple(found)
 

@@ -8,6 +8,7 @@ from variant_assets.stages.iou_eval import overlap
 from variant_assets.stages.values import (
     DetectedObject,
     Detections,
+    Panel,
     Rect,
 )
 
@@ -64,3 +65,16 @@ def test_iou_never_exceeds_coverage(a: Rect, b: Rect) -> None:
 def test_the_area_of_a_union_lies_between_the_largest_part_and_the_sum(parts: list[Rect]) -> None:
     areas = [part.area for part in parts]
     assert max(areas, default=0.0) - 1e-9 <= union_area(parts) <= sum(areas) + 1e-9
+
+
+def test_a_plate_hides_what_lies_under_it_and_a_soft_shade_does_not() -> None:
+    cake = thing(0.4, 0.1, 0.2, 0.2, label="cake")
+    rect = Rect(x=0.3, y=0.1, width=0.2, height=0.4)
+
+    def hidden(opacity: float) -> float:
+        panel = Panel(rect=rect, color=(0, 0, 0), opacity=opacity)
+        layout = text_at(Rect(x=0.0, y=0.9, width=0.1, height=0.05)).model_copy(update={"panel": panel})
+        return overlap(layout, detected(cake)).plate_coverage
+
+    assert hidden(0.9) == pytest.approx(0.5)
+    assert hidden(0.3) == 0.0

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.ocr import line_pixels
+from resources.ocr import latin, line_pixels
 from resources.ocr.align import align
 from resources.ocr.cells import Cell, read_cells
 from resources.ocr.ink import MARGIN_PX, crop, find_ink, ink_map
@@ -113,3 +113,41 @@ def test_a_crop_beyond_the_edge_repeats_the_last_pixels() -> None:
     assert part.shape == (4, 4, 3)
     assert (part[0, 0] == image[0, 0]).all()
     assert (part[3, 3] == image[1, 1]).all()
+
+
+def ink_of(
+    words: list[int], letter_px: int = 14, gap_px: int = 4, space_px: int = 18
+) -> tuple[np.ndarray, list[float]]:
+    """A line of boxes for letters, 40 px high: its ink map, and the letters' centres as fractions of its width."""
+    lefts, pen = [], MARGIN_PX
+    for letters in words:
+        for _ in range(letters):
+            lefts.append(pen)
+            pen += letter_px + gap_px
+        pen += space_px - gap_px
+    width = lefts[-1] + letter_px + MARGIN_PX
+    ink = np.ones((40 + 2 * MARGIN_PX, width), np.float32)
+    for left in lefts:
+        ink[MARGIN_PX:-MARGIN_PX, left : left + letter_px] = 0.0
+    return ink, [(left + letter_px / 2) / width for left in lefts]
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=5))
+def test_a_space_that_the_network_lost_is_where_the_ink_has_a_gap(words: list[int]) -> None:
+    ink, centres = ink_of(words)
+    read = tuple(latin.Sign("a", 0.9, x) for x in centres)
+    text = "".join(sign.text for sign in latin.spaced(read, ink))
+    assert text == " ".join("a" * letters for letters in words)
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=5))
+def test_a_space_that_was_read_is_not_set_again(words: list[int]) -> None:
+    ink, centres = ink_of(words)
+    once = latin.spaced(tuple(latin.Sign("a", 0.9, x) for x in centres), ink)
+    assert latin.spaced(once, ink) == once
+
+
+def test_no_space_is_set_between_the_digits_of_a_number() -> None:
+    ink, centres = ink_of([1, 1, 1])
+    read = tuple(latin.Sign(digit, 0.9, x) for digit, x in zip("010", centres, strict=True))
+    assert latin.spaced(read, ink) == read

@@ -112,6 +112,26 @@ def test_a_narrow_free_column_is_better_than_covering_the_dish() -> None:
     assert not result.needs_panel
 
 
+def test_nearer_to_the_edge_is_better_than_covering_the_dish_and_the_words_say_so() -> None:
+    dish = thing(0.32, 0.0, 0.68, 1.0)
+    result = planned(flat(900, 900), [dish], "겨울 딸기")
+    chosen = result.proposals[0]
+    assert chosen.source == "free region at the edge"
+    assert covered(result, dish) == 0.0
+    assert 0.015 < chosen.region.x < 0.055
+    assert "nothing 0.5 × 0.12 is free" in chosen.words
+
+
+def test_where_everything_is_covered_the_place_that_covers_least_is_taken_and_marked() -> None:
+    dish = thing(0.12, 0.12, 0.76, 0.76)
+    result = planned(flat(900, 900), [dish], "겨울 딸기")
+    assert result.needs_panel
+    assert result.proposals[0].source == "least harmful region"
+    assert result.proposals[0].occlusion < 0.7
+    assert covered(result, dish) < 0.06
+    assert "nothing large enough is free" in result.proposals[0].words
+
+
 def test_calm_ground_is_preferred() -> None:
     image = noise(800, 800)
     image[500:] = 90

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from variant_assets.stages.values import (
+    Fidelity,
     Judgement,
     ModelInfo,
     Overlap,
@@ -65,17 +66,28 @@ def recognition(cer: float = 0.0, missed: tuple[str, ...] = ()) -> Recognition:
     )  # fmt: skip
 
 
-def readability(p1: float = 8.0, *, passes: bool = True) -> Readability:
+def readability(p1: float = 8.0, *, passes: bool = True, proof: Fidelity | None = None) -> Readability:
     return Readability(
         contrast_min=p1, contrast_p1=p1, contrast_p5=p1, contrast_median=p1, measured_fill=(0, 0, 0), large_text=False,
-        passes_aa=passes, passes_aaa=False, score=1.0 if passes else 0.3, reason="",
+        passes_aa=passes, passes_aaa=False, score=1.0 if passes else 0.3, reason="", fidelity=proof,
     )  # fmt: skip
 
 
-def overlap(coverage: float = 0.0) -> Overlap:
+def proof(**other: Any) -> Fidelity:
+    """Of an ad that is what was laid out and ordered, but for what is given."""
+    found = {
+        "largest_difference_em2": 0.0, "differs_at": None, "text_as_ordered": True, "missing_glyphs": 0,
+        "smallest_text_share": 0.04, "least_margin_share": 0.06, "lines_overlap": 0.0, "lines_in_order": True,
+        "displaced_em": 0.0, "reason": "",
+    }  # fmt: skip
+    return Fidelity.model_validate({**found, **other})
+
+
+def overlap(coverage: float = 0.0, hidden: float = 0.0) -> Overlap:
     return Overlap(
-        objects=(), max_iou=0.0, max_coverage=coverage, text_on_objects=0.0, overlaps=coverage > 0.02, reason=""
-    )
+        objects=(), max_iou=0.0, max_coverage=coverage, text_on_objects=0.0, plate_coverage=hidden,
+        overlaps=coverage > 0.02, reason="",
+    )  # fmt: skip
 
 
 def judgement(
@@ -96,6 +108,15 @@ FAILURES = {
     "an object covered": (recognition(), readability(), overlap(0.3)),
     "unreadable text": (recognition(0.6), readability(), overlap()),
     "a lost price": (recognition(0.02, ("9,900원",)), readability(), overlap()),
+    "an object under a plate": (recognition(), readability(), overlap(hidden=0.6)),
+    "another copy": (recognition(), readability(proof=proof(text_as_ordered=False)), overlap()),
+    "a spoilt picture": (recognition(), readability(proof=proof(largest_difference_em2=0.3)), overlap()),
+    "no glyph": (recognition(), readability(proof=proof(missing_glyphs=1)), overlap()),
+    "cut off": (recognition(), readability(proof=proof(least_margin_share=-0.1)), overlap()),
+    "too small": (recognition(), readability(proof=proof(smallest_text_share=0.012)), overlap()),
+    "lines on one another": (recognition(), readability(proof=proof(lines_overlap=0.4)), overlap()),
+    "lines out of order": (recognition(), readability(proof=proof(lines_in_order=False)), overlap()),
+    "letters pushed together": (recognition(), readability(proof=proof(displaced_em=0.3)), overlap()),
 }
 
 
@@ -113,6 +134,24 @@ def test_each_failure_is_named_in_both_languages(failure: str) -> None:
     [reason] = given.reasons
     assert any("가" <= character <= "힣" for character in reason.korean)
     assert any(character.isascii() and character.isalpha() for character in reason.english)
+
+
+def test_where_the_drawing_is_proven_a_recogniser_that_errs_is_no_fault_of_the_ad() -> None:
+    misread = recognition(0.1, ("9,900원",))
+    assert verdict(misread, readability(), overlap(), judgement()).outcome == "fail"
+    assert verdict(misread, readability(proof=proof()), overlap(), judgement()).outcome == "pass"
+    illegible = verdict(recognition(0.6), readability(proof=proof()), overlap(), judgement())
+    assert illegible.outcome == "warn"
+
+
+def test_where_the_drawing_is_not_what_was_laid_out_the_reading_counts_as_well() -> None:
+    spoilt = readability(proof=proof(largest_difference_em2=0.3))
+    assert len(verdict(recognition(0.6), spoilt, overlap(), judgement()).reasons) == 2
+
+
+def test_text_close_to_the_border_is_a_warning() -> None:
+    near = readability(proof=proof(least_margin_share=0.005))
+    assert verdict(recognition(), near, overlap(), judgement()).outcome == "warn"
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
