@@ -261,7 +261,9 @@ def _preload() -> None:
     # A child of a process in which OpenMP has had threads waits for them for ever.
     os.environ["OMP_NUM_THREADS"] = "1"
     try:
-        preload(Settings.from_environment(os.environ), to_be_forked=True)
+        left_out = preload(Settings.from_environment(os.environ), to_be_forked=True)
+        if left_out:
+            logger.warning("%s cannot be shared by forked runs; each run loads its own", ", ".join(left_out))
     except Exception:
         logger.exception("the models are not preloaded; each run loads them itself")
     finally:

@@ -38,16 +38,24 @@ def dagster_resources() -> dict[str, dg.ResourceDefinition]:
     return {name: _resource(build) for name, build in builders.items()}
 
 
-def preload(settings: Settings, *, to_be_forked: bool = False) -> None:
+def preload(settings: Settings, *, to_be_forked: bool = False) -> list[str]:
     """Loads what the chosen backends need, so that the first run finds them warm. Raises what their loading raises.
 
-    With `to_be_forked` it leaves out what does not survive that, and each child then loads itself.
+    With `to_be_forked` it leaves out, and returns the settings of, what does not survive that: connections, threads and
+    all that lives on a GPU. Each child then loads it itself.
     """
     Image.preinit()
     _fonts(settings)
-    for backend in (_vision(settings), _detector(settings), _ocr(settings)):
-        if backend.survives_fork or not to_be_forked:
+    chosen: dict[str, VisionModel | Detector | Ocr] = {
+        f"VLM={settings.vlm}": _vision(settings),
+        f"DETECTOR={settings.detector}": _detector(settings),
+        f"OCR={settings.ocr}": _ocr(settings),
+    }
+    left_out = [name for name, backend in chosen.items() if to_be_forked and not backend.survives_fork]
+    for name, backend in chosen.items():
+        if name not in left_out:
             backend.load()
+    return left_out
 
 
 def _resource(build: Callable[[Settings], Any]) -> dg.ResourceDefinition:

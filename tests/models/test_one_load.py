@@ -118,3 +118,23 @@ def test_preloading_loads_every_chosen_backend_and_its_use_loads_nothing_more(
     assert sorted(loads) == ["LocalVision", "PaddleOcr", "YoloDetector"]
     preload(settings)
     assert len(loads) == 3
+
+
+def test_what_does_not_survive_a_fork_is_left_to_the_children(
+    llava: Path, shapes_weights: Path, rec: Path, loads: list[str]
+) -> None:
+    settings = Settings.from_environment(
+        {
+            "DATABASE_URL": "postgresql://u@h/d",
+            "VLM": "local",
+            "VLM_MODEL": str(llava),
+            "VLM_DEVICE": "cuda",
+            "DETECTOR": "yolo",
+            "DETECTOR_WEIGHTS": str(shapes_weights.with_suffix(".onnx")),
+            "OCR": "paddle",
+            "OCR_HANGUL_MODEL": str(rec),
+            "OCR_LATIN_MODEL": str(rec),
+        }
+    )
+    assert preload(settings, to_be_forked=True) == ["VLM=local", "DETECTOR=yolo", "OCR=paddle"]
+    assert loads == []
