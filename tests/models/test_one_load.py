@@ -98,22 +98,26 @@ def test_the_embedded_recogniser() -> None:
     assert renderings.misses == renderings.currsize
 
 
-def test_preloading_loads_every_chosen_backend_and_its_use_loads_nothing_more(
-    llava: Path, shapes_weights: Path, rec: Path, loads: list[str]
-) -> None:
-    settings = Settings.from_environment(
+def real_backends(llava: Path, detector: Path, rec: Path, device: str) -> Settings:
+    return Settings.from_environment(
         {
             "DATABASE_URL": "postgresql://u@h/d",
             "VLM": "local",
             "VLM_MODEL": str(llava),
-            "VLM_DEVICE": "cpu",
+            "VLM_DEVICE": device,
             "DETECTOR": "yolo",
-            "DETECTOR_WEIGHTS": str(shapes_weights),
+            "DETECTOR_WEIGHTS": str(detector),
             "OCR": "paddle",
             "OCR_HANGUL_MODEL": str(rec),
             "OCR_LATIN_MODEL": str(rec),
         }
     )
+
+
+def test_preloading_loads_every_chosen_backend_and_its_use_loads_nothing_more(
+    llava: Path, shapes_weights: Path, rec: Path, loads: list[str]
+) -> None:
+    settings = real_backends(llava, shapes_weights, rec, "cpu")
     preload(settings)
     assert sorted(loads) == ["LocalVision", "PaddleOcr", "YoloDetector"]
     preload(settings)
@@ -123,18 +127,6 @@ def test_preloading_loads_every_chosen_backend_and_its_use_loads_nothing_more(
 def test_what_does_not_survive_a_fork_is_left_to_the_children(
     llava: Path, shapes_weights: Path, rec: Path, loads: list[str]
 ) -> None:
-    settings = Settings.from_environment(
-        {
-            "DATABASE_URL": "postgresql://u@h/d",
-            "VLM": "local",
-            "VLM_MODEL": str(llava),
-            "VLM_DEVICE": "cuda",
-            "DETECTOR": "yolo",
-            "DETECTOR_WEIGHTS": str(shapes_weights.with_suffix(".onnx")),
-            "OCR": "paddle",
-            "OCR_HANGUL_MODEL": str(rec),
-            "OCR_LATIN_MODEL": str(rec),
-        }
-    )
+    settings = real_backends(llava, shapes_weights.with_suffix(".onnx"), rec, "cuda")
     assert preload(settings, to_be_forked=True) == ["VLM=local", "DETECTOR=yolo", "OCR=paddle"]
     assert loads == []
