@@ -136,10 +136,15 @@ def _yolo(weights: Path) -> Case:
 
     def bare() -> Call:
         model = detector.model.get()
-        blue_first = np.ascontiguousarray(picture[..., ::-1])
-        return lambda: model.predict(
-            blue_first, conf=0.25, iou=0.45, imgsz=_IMAGE_SIZE_PX, retina_masks=True, verbose=False
-        )
+
+        def call() -> object:
+            # It takes arrays with blue first, whoever calls it.
+            blue_first = np.ascontiguousarray(picture[..., ::-1])
+            return model.predict(
+                blue_first, conf=0.25, iou=0.45, imgsz=_IMAGE_SIZE_PX, retina_masks=True, verbose=False
+            )
+
+        return call
 
     return Case(detector, variant, lambda: detector.detect(picture), bare)
 

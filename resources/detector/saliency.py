@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from resources.cores import on_a_core
 from resources.detector import Found, faces
 from resources.detector.background import standing_out
 from variant_assets.stages.values import DetectedObject, ModelInfo, Rect, Size
@@ -43,6 +44,7 @@ class SaliencyDetector:
         cv2.cvtColor(np.zeros((1, 1, 3), np.float32), cv2.COLOR_RGB2LAB)
         faces.load()
 
+    @on_a_core
     def detect(self, image: Picture) -> Found:
         small = _shrunk(image, self._LONG_SIDE_PX)
         height, width = small.shape[:2]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -11,12 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from resources.cores import on_a_core
 from resources.ocr import hangul, latin, line_pixels, mixed, syllables
 from variant_assets.stages.values import LineRead, LineToRead, ModelInfo
 
 Picture = NDArray[np.uint8]
-# More readings at once than there are cores take memory and save no time.
-_CORES = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
 
 
 class EmbeddedOcr:
@@ -48,9 +45,9 @@ class EmbeddedOcr:
         for font in self._fonts:
             syllables.load(font)
 
+    @on_a_core
     def read(self, image: Picture, lines: Sequence[LineToRead]) -> tuple[LineRead, ...]:
-        with _CORES:
-            return tuple(self._read_line(image, line) for line in lines)
+        return tuple(self._read_line(image, line) for line in lines)
 
     def _read_line(self, image: Picture, line: LineToRead) -> LineRead:
         corners_px = line_pixels(line, image)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from resources.cores import on_a_core
 from variant_assets.stages.contrast import contrast_ratio
 from variant_assets.stages.values import Analysis, FontRecommendation, Judgement, ModelInfo, Rgb, SizeCategory
 
@@ -46,6 +47,7 @@ class MeasuredVision:
         # The first conversion makes tables.
         cv2.cvtColor(np.zeros((1, 1, 3), np.float32), cv2.COLOR_RGB2LAB)
 
+    @on_a_core
     def analyze(self, image: Picture, copy: str) -> Analysis:
         small = _shrunk(image, self._LONG_SIDE_PX)
         measured = _measure(small)
@@ -69,6 +71,7 @@ class MeasuredVision:
             model=self.info,
         )
 
+    @on_a_core
     def judge(self, ad: Picture, copy: str, brief: str) -> Judgement:
         measured = _measure(_shrunk(ad, self._LONG_SIDE_PX))
         return Judgement(
