@@ -109,8 +109,8 @@ def configurations() -> tuple[Configuration, ...]:
     """Stock, tuned stock, and this repository as it is."""
     polls = {"SENSOR_COPIES": "0", "THROTTLE": "off", "ORCHESTRATION": "stock"}
     return (
-        Configuration("stock", _STORAGE, polls, plain_sensor=True, share=0.15),
-        Configuration("tuned stock", _STORAGE + _TUNED, polls, share=0.3),
+        Configuration("stock", _STORAGE, polls, plain_sensor=True, share=0.1),
+        Configuration("tuned stock", _STORAGE + _TUNED, polls, share=0.2),
         # Off, for the benchmark loads the machine on purpose.
         Configuration("ours", (PROJECT / "dagster.yaml").read_text(), {"THROTTLE": "off"}),
     )

@@ -18,7 +18,10 @@ def draw(figures: Mapping[str, Any], configurations: list[str], folder: Path) ->
     axes = latency.subplots()
     for name in configurations:
         for what, line in (("isolated", "-"), ("stream", "--")):
-            values = [figures[f"trivial, {name}: {what}, first stage running p{rank} s"] for rank in RANKS]
+            names = [f"trivial, {name}: {what}, first stage running p{rank} s" for rank in RANKS]
+            if names[0] not in figures:
+                continue
+            values = [figures[figure] for figure in names]
             axes.plot([f"p{rank}" for rank in RANKS], values, line, marker="o", label=f"{name}, {what}")
     axes.set(yscale="log", ylabel="s", title="From commit to the first stage at work")
     axes.legend(fontsize="small")
