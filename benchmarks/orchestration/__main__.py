@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         burst = min(size.bursts)
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             rate = throughput(stages, burst, Path(folder))
+        print(f"no Dagster, {stages.name} stages: {rate} variants a minute", flush=True)
         figures[f"{stages.name}, no Dagster: burst of {burst}, variants a minute"] = rate
         for configuration in chosen:
             print(f"{configuration.name}, {stages.name} stages …", flush=True)

@@ -106,6 +106,10 @@ class Live(Studio):
     def until_done(self, job: UUID, *, within_s: float = 90.0) -> None:
         self.until(lambda: self.job_state(job) == ("iou_eval", "done"), within_s=within_s)
 
+    def until_at_work(self, variant: UUID) -> None:
+        """In the middle of a stage; which, is a matter of milliseconds."""
+        self.until(lambda: self.state_of(variant)[1] == "running")
+
     def all_runs_ended(self, variant: UUID) -> bool:
         return all(run["status"] in {"SUCCESS", "FAILURE", "CANCELED"} for run in self.runs_of(variant))
 
@@ -218,7 +222,7 @@ def test_an_unknown_key_materialized_from_the_ui_fails_with_its_name(live: Live)
 def test_a_worker_killed_in_the_middle_of_a_stage_is_replaced_without_anybody_doing_anything(live: Live) -> None:
     job = live.job()
     variant = live.ready_variant(job, photograph())
-    live.until(lambda: live.state_of(variant) == ("ocr_eval", "running"))
+    live.until_at_work(variant)
     for worker in live.workers():
         worker.kill()
     live.until_done(job, within_s=120)
@@ -228,7 +232,7 @@ def test_a_worker_killed_in_the_middle_of_a_stage_is_replaced_without_anybody_do
 def test_a_run_that_is_terminated_ends_its_variant_visibly_and_can_be_run_again(live: Live) -> None:
     job = live.job()
     variant = live.ready_variant(job, photograph())
-    live.until(lambda: live.state_of(variant) == ("vlm_analyze", "running"))
+    live.until_at_work(variant)
     [run] = [run["runId"] for run in live.runs_of(variant) if run["status"] == "STARTED"]
     answer = live.ui.query(TERMINATE, id=run)["terminateRun"]
     assert answer["__typename"] == "TerminateRunSuccess", answer
@@ -242,7 +246,7 @@ def test_a_run_that_is_terminated_ends_its_variant_visibly_and_can_be_run_again(
 def test_a_run_whose_worker_is_killed_fails_at_once_and_says_how(live: Live) -> None:
     job = live.job()
     variant = live.ready_variant(job, photograph())
-    live.until(lambda: live.state_of(variant) == ("vlm_analyze", "running"))
+    live.until_at_work(variant)
     [run] = [run["runId"] for run in live.runs_of(variant) if run["status"] == "STARTED"]
     for worker in live.workers():
         worker.kill()
@@ -253,7 +257,7 @@ def test_a_run_whose_worker_is_killed_fails_at_once_and_says_how(live: Live) -> 
 def test_the_daemon_is_killed_during_a_run_and_the_run_goes_on_and_is_watched_again(live: Live) -> None:
     job = live.job()
     variant = live.ready_variant(job, photograph())
-    live.until(lambda: live.state_of(variant)[1] == "running")
+    live.until_at_work(variant)
     daemon = live.process("daemon")
     psutil.Process(daemon).kill()
     live.until_done(job, within_s=60)
@@ -267,7 +271,7 @@ def test_the_daemon_is_killed_during_a_run_and_the_run_goes_on_and_is_watched_ag
 def test_the_database_restarts_during_a_run_and_the_job_is_done(live: Live) -> None:
     job = live.job()
     variant = live.ready_variant(job, photograph())
-    live.until(lambda: live.state_of(variant)[1] == "running")
+    live.until_at_work(variant)
     postgres.kill(live.state.postgres)
 
     def done() -> bool:
