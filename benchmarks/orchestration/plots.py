@@ -24,7 +24,7 @@ def draw(figures: Mapping[str, Any], configurations: list[str], folder: Path) ->
             values = [figures[figure] for figure in names]
             axes.plot([f"p{rank}" for rank in RANKS], values, line, marker="o", label=f"{name}, {what}")
     axes.set(yscale="log", ylabel="s", title="From commit to the first stage at work")
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
     latency.savefig(folder / "latency.png", dpi=120)
 
     history = Figure(figsize=(7, 3.5), layout="constrained")
@@ -35,6 +35,8 @@ def draw(figures: Mapping[str, Any], configurations: list[str], folder: Path) ->
                   if key.startswith(prefix) and key.endswith(suffix)}  # fmt: skip
         if points:
             axes.plot(list(points), list(points.values()), marker="o", label=name)
-    axes.set(xscale="log", ylim=(0, None), xlabel="past variants", ylabel="CPU s per variant", title="Cost of a run")
-    axes.legend()
+    axes.margins(y=0.3)
+    axes.set(xscale="log", xlabel="past variants", ylabel="CPU s per variant", title="Cost of a run")
+    axes.set_ylim(bottom=0)
+    axes.legend(loc="lower right")
     history.savefig(folder / "history.png", dpi=120)
