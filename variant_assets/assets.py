@@ -142,10 +142,8 @@ def readability_eval(
     """The contrast of the drawn glyphs against the pixels beside them, and whether the ad is what was laid out."""
     with stage_run(context, db) as work:
         original, ad = generated_image(work.variant, images), finished_ad(work.variant, images)
-        layout, copy = (
-            work.variant.result("overlay", Layout),
-            require_copy(work.variant.copy_kor, str(work.variant.job_id)),
-        )
+        layout = work.variant.result("overlay", Layout)
+        copy = require_copy(work.variant.copy_kor, str(work.variant.job_id))
         contrast, truth = measure(original, ad, layout, fonts), fidelity(original, ad, layout, copy, fonts)
         work.save(contrast.model_copy(update={"fidelity": truth}))
     return work.materialized()

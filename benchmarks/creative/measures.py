@@ -12,20 +12,18 @@ from benchmarks.creative.methods import Ad, Given, Tools
 from benchmarks.creative.scenes import Scene, object_mask
 from resources.ocr import Ocr
 from variant_assets.stages.candidates import LEAST_HEIGHT, LEAST_WIDTH, NARROWEST
-from variant_assets.stages.drawing import runs_mask
+from variant_assets.stages.drawing import runs_ink
 from variant_assets.stages.fonts import Fonts
-from variant_assets.stages.geometry import Bits, Corners, Floats, Image, bounds, integral, outer_corners, window_sums
+from variant_assets.stages.geometry import Bits, Floats, Image, integral, outer_corners, window_sums
 from variant_assets.stages.importance import gradient
 from variant_assets.stages.ocr_eval import lines_to_read, score
 from variant_assets.stages.readability_eval import measure
-from variant_assets.stages.values import Layout, Rect, Size, TextLine
+from variant_assets.stages.values import Layout, Rect, Size
 
 COVERED = 0.02
 """An object is covered when more than this share of it lies under ink."""
 
 _GRID_CELLS = 96
-_OVER = 256
-"""Lines are drawn again on a canvas larger by so many px on each side, to see what the picture cuts off."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ def figures_of(method: str, given: Given, truth: SceneTruth, ad: Ad, tools: Tool
         overflowing=overflowing,
         missing_glyphs=sum(len(tools.fonts.missing(run.face, run.text)) for line in layout.lines for run in line.runs),
         font_px=layout.font_size_px,
-        smallest_px=min(line.font_size_px or layout.font_size_px for line in layout.lines),
+        smallest_px=min(layout.font_size_of(line) for line in layout.lines),
         short_side_px=min(layout.size.width_px, layout.size.height_px),
         font_share=layout.font_size_px / layout.size.height_px,
         contrast_min=readability.contrast_min,
@@ -132,7 +130,7 @@ def _reading(layout: Layout, image: Image, ocr: Ocr) -> Reading:
     korean_lines = korean_exact = latin_lines = latin_exact = 0
     misread = []
     for line, asked, read in zip(layout.lines, wanted, found.lines, strict=True):
-        if (line.font_size_px or layout.font_size_px) >= 24:
+        if layout.font_size_of(line) >= 24:
             korean = asked.script == "hangul"
             exact = (read.edits_ignoring_spaces if korean else read.edits) == 0
             korean_lines, korean_exact = korean_lines + korean, korean_exact + (korean and exact)
@@ -180,26 +178,11 @@ def under_text(layout: Layout) -> tuple[str, float]:
 def spill(layout: Layout, fonts: Fonts) -> tuple[bool, bool]:
     """(clipped by the picture, reaching out of the region), from the glyphs drawn again with room around them."""
     left, top, right, bottom = outer_corners(layout.region, layout.size)
-    inks = [_ink(layout, line, fonts) for line in layout.lines]
+    inks = [runs_ink(line.runs, layout.font_size_of(line), fonts) for line in layout.lines]
     clipped = any(
         ink[0] < 0 or ink[1] < 0 or ink[2] > layout.size.width_px or ink[3] > layout.size.height_px for ink in inks
     )
     return clipped, any(ink[0] < left or ink[1] < top or ink[2] > right or ink[3] > bottom for ink in inks)
-
-
-def _ink(layout: Layout, line: TextLine, fonts: Fonts) -> Corners:
-    font_size_px = line.font_size_px or layout.font_size_px
-    over = max(_OVER, layout.size.width_px)
-    moved = [
-        run.model_copy(update={"origin_x_px": run.origin_x_px + over, "origin_y_px": run.origin_y_px + _OVER})
-        for run in line.runs
-    ]
-    canvas = Size(width_px=layout.size.width_px + 2 * over, height_px=layout.size.height_px + 2 * _OVER)
-    found = bounds(runs_mask(moved, font_size_px, canvas, fonts))
-    if found is None:
-        raise ValueError(f"the line {line.text!r} draws nothing")
-    left, top, right, bottom = found
-    return left - over, top - _OVER, right - over, bottom - _OVER
 
 
 def _gradient(image: Image) -> Floats:

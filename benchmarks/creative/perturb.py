@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from benchmarks.creative.scenes import Scene
-from variant_assets.stages.drawing import advances, glyph_mask, with_glyphs, without_glyphs
+from variant_assets.stages.drawing import advances, drawn
 from variant_assets.stages.fonts import Fonts
 from variant_assets.stages.geometry import Corners, Image, outer_corners
 from variant_assets.stages.values import GlyphRun, Layout, Panel, Rect, Rgb, TextLine
@@ -40,12 +40,8 @@ def spoil(defect: str, good: Good) -> Bad | None:
     if changed is None:
         return None
     if isinstance(changed, Layout):
-        return Bad(changed, drawn(good, changed))
+        return Bad(changed, drawn(good.scene.image, changed, good.fonts))
     return Bad(good.layout, changed)
-
-
-def drawn(good: Good, layout: Layout) -> Image:
-    return with_glyphs(without_glyphs(good.scene.image, layout), glyph_mask(layout, good.fonts), layout.fill)
 
 
 def defect(name: str) -> Callable[[Change], Change]:
@@ -105,7 +101,7 @@ def largest_object(good: Good) -> Rect | None:
 
 def spread(line: TextLine, layout: Layout, fonts: Fonts, factor: float) -> TextLine:
     """Each letter a run of its own, set so many times as far from the next as the font has it."""
-    size_px = line.font_size_px or layout.font_size_px
+    size_px = layout.font_size_of(line)
     letters: list[GlyphRun] = []
     for run in line.runs:
         pen = run.origin_x_px

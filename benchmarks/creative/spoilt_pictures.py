@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image as Pillow
 
-from benchmarks.creative.perturb import Good, defect, drawn, em_px, in_box, ink_px, mean_colour, moved, respelled
-from variant_assets.stages.drawing import glyph_mask, with_glyphs, without_glyphs
+from benchmarks.creative.perturb import Good, defect, em_px, in_box, ink_px, mean_colour, moved, respelled
+from variant_assets.stages.drawing import drawn, glyph_mask, with_glyphs, without_glyphs
 from variant_assets.stages.geometry import Corners, Image, outer_corners
 
 
@@ -88,7 +88,7 @@ def _untouched(good: Good) -> Image:
 def _elsewhere(good: Good) -> Image:
     panel = good.layout.panel
     shifted = moved(good.layout, 0.4 * em_px(good.layout), 0.4 * em_px(good.layout))
-    return drawn(good, shifted.model_copy(update={"panel": panel}))
+    return drawn(good.scene.image, shifted.model_copy(update={"panel": panel}), good.fonts)
 
 
 @defect("text drawn twice")
@@ -161,7 +161,7 @@ def _crossed_out(good: Good) -> Image:
 def _wrong_digit(good: Good) -> Image | None:
     digits = str.maketrans("0123456789", "8967012345")
     changed = respelled(good.layout, lambda text: text.translate(digits))
-    return drawn(good, changed) if changed else None
+    return drawn(good.scene.image, changed, good.fonts) if changed else None
 
 
 @defect("a wrong letter in the picture only")
@@ -169,7 +169,7 @@ def _wrong_letter(good: Good) -> Image:
     letters = [letter for letter in good.layout.lines[0].text if letter.isalnum()]
     other = "뷁" if letters[0] >= "가" else "#"
     changed = respelled(good.layout, lambda text: text.replace(letters[0], other, 1))
-    return drawn(good, changed or good.layout)
+    return drawn(good.scene.image, changed or good.layout, good.fonts)
 
 
 @defect("the text pale in the picture only")
@@ -183,4 +183,4 @@ def _no_panel(good: Good) -> Image | None:
     panel = good.layout.panel
     if panel is None or panel.opacity < 0.3:
         return None
-    return drawn(good, good.layout.model_copy(update={"panel": None}))
+    return drawn(good.scene.image, good.layout.model_copy(update={"panel": None}), good.fonts)

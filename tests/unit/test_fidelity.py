@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from resources.settings import parse_setting
 from resources.vlm.measured import MeasuredVision
 from service.demo import generated_images
-from variant_assets.stages.drawing import glyph_mask, with_glyphs, without_glyphs
+from variant_assets.stages.drawing import drawn
 from variant_assets.stages.fidelity import fidelity
 from variant_assets.stages.fonts import Fonts
 from variant_assets.stages.geometry import Image
@@ -43,8 +43,7 @@ class Ad:
         return fidelity(self.original, self.image if image is None else image, layout or self.layout, copy, self.fonts)
 
     def redrawn(self, layout: Layout) -> Fidelity:
-        ground = without_glyphs(self.original, layout)
-        return self.found(layout=layout, image=with_glyphs(ground, glyph_mask(layout, self.fonts), layout.fill))
+        return self.found(layout=layout, image=drawn(self.original, layout, self.fonts))
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +74,7 @@ def test_any_patch_put_on_the_ad_is_found_where_it_is(ad: Ad, data: st.DataObjec
     # As far from each pixel as there are levels.
     changed[y_px : y_px + side_px, x_px : x_px + side_px] ^= 0x80
     found = ad.found(image=changed)
-    em_px = min(line.font_size_px or ad.layout.font_size_px for line in ad.layout.lines)
+    em_px = min(ad.layout.font_size_of(line) for line in ad.layout.lines)
     assert found.largest_difference_em2 == pytest.approx(side_px**2 / em_px**2)
     assert found.differs_at is not None
     assert found.differs_at.x * width_px == pytest.approx(x_px)
@@ -95,8 +94,7 @@ def test_each_other_digit_in_the_price_is_a_difference(ad: Ad, digit: int) -> No
         for line in ad.layout.lines
     )
     wrong = ad.layout.model_copy(update={"lines": lines})
-    image = with_glyphs(without_glyphs(ad.original, wrong), glyph_mask(wrong, ad.fonts), wrong.fill)
-    assert ad.found(image=image).largest_difference_em2 > 0.01
+    assert ad.found(image=drawn(ad.original, wrong, ad.fonts)).largest_difference_em2 > 0.01
     assert not ad.redrawn(wrong).text_as_ordered
 
 

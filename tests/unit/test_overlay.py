@@ -78,7 +78,7 @@ def at_1080(image: Image, copy: str, fonts: Fonts) -> Layout:
 )
 def test_copy_of_any_length_is_drawn_whole(copy: str, fonts: Fonts) -> None:
     layout = at_1080(flat(1080, 1080), copy, fonts)
-    sizes = [line.font_size_px or layout.font_size_px for line in layout.lines]
+    sizes = [layout.font_size_of(line) for line in layout.lines]
     assert 28 <= min(sizes) <= max(sizes) <= 96
 
 

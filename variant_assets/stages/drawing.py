@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ from variant_assets.stages.values import FontFace, GlyphRun, Layout, Panel, Rgb,
 
 def line_mask(layout: Layout, line: TextLine, fonts: Fonts) -> Mask:
     """Coverage 0…255 of one line's glyphs over the whole picture, shape (height, width)."""
-    return runs_mask(line.runs, line.font_size_px or layout.font_size_px, layout.size, fonts)
+    return runs_mask(line.runs, layout.font_size_of(line), layout.size, fonts)
 
 
 def glyph_mask(layout: Layout, fonts: Fonts) -> Mask:
@@ -36,15 +37,28 @@ def runs_mask(runs: Sequence[GlyphRun], font_size_px: int, size: Size, fonts: Fo
 
 def line_ink(runs: Sequence[tuple[str, FontFace]], font_size_px: int, fonts: Fonts) -> Corners:
     """(left, top, right, bottom) in px of the ink of a line, from the left end of its baseline."""
-    width = sum(int(pen) for pen in advances(runs, font_size_px, fonts)) + 4 * font_size_px
-    origin_x, origin_y = 2 * font_size_px, 2 * font_size_px
-    placed = placed_runs(runs, font_size_px, origin_x, origin_y, fonts)
-    mask = runs_mask(placed, font_size_px, Size(width_px=width, height_px=4 * font_size_px), fonts)
-    found = bounds(mask)
+    return runs_ink(placed_runs(runs, font_size_px, 0, 0, fonts), font_size_px, fonts)
+
+
+def runs_ink(runs: Sequence[GlyphRun], font_size_px: int, fonts: Fonts) -> Corners:
+    """(left, top, right, bottom) in px of the ink of placed runs, whole where a picture's border would cut it off."""
+    widths = advances([(run.text, run.face) for run in runs], font_size_px, fonts)
+    left_px, top_px = (
+        math.floor(min(origins)) - 2 * font_size_px
+        for origins in ([run.origin_x_px for run in runs], [run.origin_y_px for run in runs])
+    )
+    right_px = math.ceil(max(run.origin_x_px + width for run, width in zip(runs, widths, strict=True)))
+    bottom_px = math.ceil(max(run.origin_y_px for run in runs))
+    canvas = Size(width_px=right_px - left_px + 2 * font_size_px, height_px=bottom_px - top_px + 2 * font_size_px)
+    moved = [
+        run.model_copy(update={"origin_x_px": run.origin_x_px - left_px, "origin_y_px": run.origin_y_px - top_px})
+        for run in runs
+    ]
+    found = bounds(runs_mask(moved, font_size_px, canvas, fonts))
     if found is None:
-        raise StageError(f"the line {''.join(text for text, _ in runs)!r} has no visible glyph; correct the copy")
+        raise StageError(f"the line {''.join(run.text for run in runs)!r} has no visible glyph; correct the copy")
     left, top, right, bottom = found
-    return left - origin_x, top - origin_y, right - origin_x, bottom - origin_y
+    return left + left_px, top + top_px, right + left_px, bottom + top_px
 
 
 def advances(runs: Sequence[tuple[str, FontFace]], font_size_px: int, fonts: Fonts) -> list[int]:
@@ -61,6 +75,11 @@ def placed_runs(
         GlyphRun(text=text, face=face, origin_x_px=float(x_px + pen), origin_y_px=float(y_px))
         for (text, face), pen in zip(runs, pens, strict=False)
     )
+
+
+def drawn(image: Image, layout: Layout, fonts: Fonts) -> Image:
+    """The picture with everything the layout says: the ad."""
+    return with_glyphs(without_glyphs(image, layout), glyph_mask(layout, fonts), layout.fill)
 
 
 def without_glyphs(image: Image, layout: Layout) -> Image:

@@ -8,11 +8,11 @@ from itertools import pairwise
 import numpy as np
 
 from variant_assets.stages.copy_text import normalise_copy
-from variant_assets.stages.drawing import advances, glyph_mask, runs_mask, with_glyphs, without_glyphs
+from variant_assets.stages.drawing import advances, drawn, runs_ink
 from variant_assets.stages.fonts import Fonts
-from variant_assets.stages.geometry import Corners, Image, bounds
+from variant_assets.stages.geometry import Corners, Image
 from variant_assets.stages.text_metrics import without_spaces
-from variant_assets.stages.values import Fidelity, Layout, Rect, Size, StageError, TextLine
+from variant_assets.stages.values import Fidelity, Layout, Rect, Size, TextLine
 
 DIFFERS = 40
 """Levels of 255, in any channel. Below lies what a change of file format does, above what the eye sees."""
@@ -26,11 +26,11 @@ def fidelity(original: Image, rendered: Image, layout: Layout, copy: str, fonts:
     the font has them.
     """
     difference, where = _largest_difference(original, rendered, layout, fonts)
-    inks = [_ink(line, layout, fonts) for line in layout.lines]
-    drawn = " ".join(line.text for line in layout.lines)
+    inks = [runs_ink(line.runs, layout.font_size_of(line), fonts) for line in layout.lines]
+    said = " ".join(line.text for line in layout.lines)
     as_ordered = all(
         without_spaces(text) == without_spaces(normalise_copy(copy))
-        for text in (layout.text, drawn, "".join(_glyphs(layout.lines)))
+        for text in (layout.text, said, "".join(_glyphs(layout.lines)))
     )
     missing = sum(len(fonts.missing(run.face, run.text)) for line in layout.lines for run in line.runs)
     found = {
@@ -38,26 +38,26 @@ def fidelity(original: Image, rendered: Image, layout: Layout, copy: str, fonts:
         "differs_at": where,
         "text_as_ordered": as_ordered,
         "missing_glyphs": missing,
-        "smallest_text_share": min(_font_size_px(line, layout) for line in layout.lines) / _short_side_px(layout.size),
+        "smallest_text_share": min(layout.font_size_of(line) for line in layout.lines) / _short_side_px(layout.size),
         "least_margin_share": _least_margin_px(inks, layout.size) / _short_side_px(layout.size),
         "lines_overlap": max((_overlap(*pair) for pair in pairwise(inks)), default=0.0),
         "lines_in_order": all(upper[1] + upper[3] < lower[1] + lower[3] for upper, lower in pairwise(inks)),
         "displaced_em": max(_displaced_em(line, layout, fonts) for line in layout.lines),
     }
-    return Fidelity.model_validate({**found, "reason": _reason(difference, where, as_ordered, drawn)})
+    return Fidelity.model_validate({**found, "reason": _reason(difference, where, as_ordered, said)})
 
 
 def _largest_difference(original: Image, rendered: Image, layout: Layout, fonts: Fonts) -> tuple[float, Rect | None]:
     """Its area in squares of the smallest type's em, and its box."""
     import cv2
 
-    again = with_glyphs(without_glyphs(original, layout), glyph_mask(layout, fonts), layout.fill)
+    again = drawn(original, layout, fonts)
     differs = (cv2.absdiff(again, rendered).max(axis=2) > DIFFERS).astype(np.uint8)
     if not differs.any():
         return 0.0, None
     _, _, boxes, _ = cv2.connectedComponentsWithStats(differs, connectivity=8)
     left, top, width, height, area = max(boxes[1:].tolist(), key=lambda box: box[4])
-    em_px = min(_font_size_px(line, layout) for line in layout.lines)
+    em_px = min(layout.font_size_of(line) for line in layout.lines)
     return area / em_px**2, Rect.from_corners_px(left, top, left + width, top + height, layout.size)
 
 
@@ -66,27 +66,8 @@ def _glyphs(lines: Sequence[TextLine]) -> Iterator[str]:
         yield from (run.text for run in line.runs)
 
 
-def _font_size_px(line: TextLine, layout: Layout) -> int:
-    return line.font_size_px or layout.font_size_px
-
-
 def _short_side_px(size: Size) -> int:
     return min(size.width_px, size.height_px)
-
-
-def _ink(line: TextLine, layout: Layout, fonts: Fonts) -> Corners:
-    """Of the line drawn with room around the picture, so that what the border cuts off counts."""
-    room_px = max(layout.size.width_px, layout.size.height_px) // 2
-    moved = [
-        run.model_copy(update={"origin_x_px": run.origin_x_px + room_px, "origin_y_px": run.origin_y_px + room_px})
-        for run in line.runs
-    ]
-    canvas = Size(width_px=layout.size.width_px + 2 * room_px, height_px=layout.size.height_px + 2 * room_px)
-    found = bounds(runs_mask(moved, _font_size_px(line, layout), canvas, fonts))
-    if found is None:
-        raise StageError(f"the line {line.text!r} draws no pixel in or near the picture; run overlay again")
-    left, top, right, bottom = found
-    return left - room_px, top - room_px, right - room_px, bottom - room_px
 
 
 def _least_margin_px(inks: Sequence[Corners], size: Size) -> int:
@@ -104,7 +85,7 @@ def _overlap(upper: Corners, lower: Corners) -> float:
 
 def _displaced_em(line: TextLine, layout: Layout, fonts: Fonts) -> float:
     """How far a run is from where the font's advance widths put it after the one before."""
-    size_px = _font_size_px(line, layout)
+    size_px = layout.font_size_of(line)
     widths = advances([(run.text, run.face) for run in line.runs], size_px, fonts)
     gaps = [
         max(
@@ -116,9 +97,9 @@ def _displaced_em(line: TextLine, layout: Layout, fonts: Fonts) -> float:
     return max(gaps, default=0.0) / size_px
 
 
-def _reason(difference: float, where: Rect | None, as_ordered: bool, drawn: str) -> str:
+def _reason(difference: float, where: Rect | None, as_ordered: bool, said: str) -> str:
     if not as_ordered:
-        return f"the ad says {drawn!r}, which is not the copy that was ordered"
+        return f"the ad says {said!r}, which is not the copy that was ordered"
     if where is None:
         return "the ad is what its layout says, pixel by pixel, and says what was ordered"
     return (

@@ -36,7 +36,7 @@ def lines_to_read(layout: Layout) -> tuple[LineToRead, ...]:
 
 def _box(line: TextLine, layout: Layout) -> Rect:
     # Recognisers lose strokes that touch the border of their crop.
-    room_px = max(4, round(0.15 * (line.font_size_px or layout.font_size_px)))
+    room_px = max(4, round(0.15 * layout.font_size_of(line)))
     return Rect.from_corners_px(*outer_corners(line.ink, layout.size, room_px), layout.size)
 
 

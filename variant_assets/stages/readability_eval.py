@@ -84,7 +84,7 @@ def _around(mask: Image) -> tuple[int, int, int, int]:
 
 def _large(layout: Layout) -> bool:
     return all(
-        is_large_text(line.font_size_px or layout.font_size_px, all(run.face.bold for run in line.runs), layout.size)
+        is_large_text(layout.font_size_of(line), all(run.face.bold for run in line.runs), layout.size)
         for line in layout.lines
     )
 

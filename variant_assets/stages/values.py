@@ -229,6 +229,10 @@ class Layout(Value):
     size: Size
     warnings: tuple[str, ...] = ()
 
+    def font_size_of(self, line: TextLine) -> int:
+        """In px."""
+        return line.font_size_px or self.font_size_px
+
 
 # vlm_judge, ocr_eval, readability_eval, iou_eval ---------------------------------------------
 
