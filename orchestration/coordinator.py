@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, QueuedRunCoordinator, RunRecord, RunsFilter
 from dagster._core.events import DagsterEvent, DagsterEventType
@@ -20,6 +21,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from orchestration.processes import PROCESS_VARIABLE
 from orchestration.storage import PooledRunStorage
+
+if TYPE_CHECKING:
+    from dagster._core.workspace.context import BaseWorkspaceRequestContext
 
 _IN_PROGRESS = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
 # Any number will do, as long as nobody else takes it.
@@ -56,14 +60,7 @@ class PromptRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         run = context.dagster_run
         if not self._launches or run.status != DagsterRunStatus.NOT_STARTED or not self._admit(run):
             return super().submit_run(context)
-        run = self._reload(run)
-        try:
-            self._instance.run_launcher.launch_run(LaunchRunContext(run, context.workspace))
-        except Exception:
-            logger.exception("run %s could not be launched at once", run.run_id)
-            if self._reload(run).status == DagsterRunStatus.STARTING:
-                # The queue tries again and says what comes of it.
-                self._enqueue(run)
+        self._launch(self._reload(run), context.workspace)
         return self._reload(run)
 
     def start_waiting(self) -> None:
@@ -74,12 +71,21 @@ class PromptRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         if not self._launches:
             return
         while (run := self._admit_first()) is not None:
-            try:
-                self._instance.run_launcher.launch_run(LaunchRunContext(run, None))
-            except Exception:
-                logger.exception("run %s could not be launched; it is queued again", run.run_id)
-                self._enqueue(run)
+            if not self._launch(run, None):
                 return
+
+    def _launch(self, run: DagsterRun, workspace: BaseWorkspaceRequestContext | None) -> bool:
+        """Whether it was launched; if not, it waits in the queue."""
+        try:
+            self._instance.run_launcher.launch_run(LaunchRunContext(run, workspace))
+            return True
+        except Exception:
+            logger.exception("run %s could not be launched at once", run.run_id)
+            # Its worker may have begun all the same.
+            if self._reload(run).status == DagsterRunStatus.STARTING:
+                # The queue tries again and says what comes of it.
+                self._enqueue(run)
+            return False
 
     def _admit_first(self) -> DagsterRun | None:
         """The first queued run that has room; it counts as starting already."""

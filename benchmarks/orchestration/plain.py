@@ -1,9 +1,15 @@
 """The sensor as one would write it first: it looks every 30 seconds, Dagster's default."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import dagster as dg
 
 from resources.database import Database
+from resources.wiring import dagster_resources
 from sensors.new_variants import look
+from sensors.sweep import sweep
+from variant_assets.checks import job_completion
 from variant_assets.job import variant_pipeline
 
 
@@ -11,3 +17,15 @@ from variant_assets.job import variant_pipeline
 def plain(context: dg.SensorEvaluationContext, db: dg.ResourceParam[Database]) -> dg.SensorResult:
     """Reads the table."""
     return look(context.instance, db, "plain")
+
+
+def definitions(assets: Iterable[Any], sensors: Iterable[dg.SensorDefinition] = (plain, sweep)) -> dg.Definitions:
+    """The pipeline of this repository with the given stages and sensors."""
+    return dg.Definitions(
+        assets=list(assets),
+        asset_checks=[job_completion],
+        jobs=[variant_pipeline],
+        sensors=list(sensors),
+        resources=dagster_resources(),
+        executor=dg.in_process_executor,
+    )

@@ -1,20 +1,17 @@
 """The pipeline with stages that do nothing but read and write the database's state machine, as they all do."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import dagster as dg
 
+from benchmarks.orchestration.plain import definitions
 from resources.database import Database
-from resources.wiring import dagster_resources
 from sensors.new_variants import more_new_variants, new_variants
 from sensors.sweep import sweep
 from sensors.throttle import throttle
 from variant_assets import assets
 from variant_assets.assets import STAGE
-from variant_assets.checks import job_completion
 from variant_assets.figures import Figures, figures
-from variant_assets.job import variant_pipeline
 from variant_assets.stage_run import stage_run
 from variant_assets.stages.values import ModelInfo, Rect, Size, Value
 
@@ -53,16 +50,4 @@ def _stage(name: str, before: str | None) -> Any:
 STAGES = tuple(_stage(name, before) for name, before in zip(NAMES, (None, *NAMES), strict=False))
 
 
-def definitions(sensors: Iterable[dg.SensorDefinition]) -> dg.Definitions:
-    """The pipeline of this repository with other stages and the given sensors."""
-    return dg.Definitions(
-        assets=STAGES,
-        asset_checks=[job_completion],
-        jobs=[variant_pipeline],
-        sensors=list(sensors),
-        resources=dagster_resources(),
-        executor=dg.in_process_executor,
-    )
-
-
-defs = definitions([new_variants, *more_new_variants, sweep, throttle])
+defs = definitions(STAGES, [new_variants, *more_new_variants, sweep, throttle])

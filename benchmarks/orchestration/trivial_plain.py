@@ -1,7 +1,6 @@
 """The trivial stages behind the plain sensor."""
 
-from benchmarks.orchestration.plain import plain
-from benchmarks.orchestration.trivial import definitions
-from sensors.sweep import sweep
+from benchmarks.orchestration.plain import definitions
+from benchmarks.orchestration.trivial import STAGES
 
-defs = definitions([plain, sweep])
+defs = definitions(STAGES)
