@@ -17,12 +17,10 @@ from pathlib import Path
 from uuid import UUID, uuid5
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
+from resources.pictures import Picture
 from variant_assets.stages.values import StageError
-
-Picture = NDArray[np.uint8]
 
 # Kept from before ultralytics puts its own in its place, which installs packages for files that it does not know.
 _open_image = Image.open

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from resources.ocr import Picture
+from resources.pictures import Picture
 from variant_assets.stages.values import LineToRead, Rect, Rgb, Script, Size
 
 NANUM = Path("/usr/share/fonts/truetype/nanum")

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from resources.pictures import Picture
+from variant_assets.stages.geometry import Mask
 from variant_assets.stages.values import DetectedObject, ModelInfo
-
-Picture = NDArray[np.uint8]
 
 
 class Found(NamedTuple):
     """Objects, and where the model gives them one mask each: (height, width), non-zero on the object."""
 
     objects: tuple[DetectedObject, ...]
-    masks: tuple[NDArray[np.uint8], ...] | None = None
+    masks: tuple[Mask, ...] | None = None
 
 
 class Detector(Protocol):

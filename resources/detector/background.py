@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
+from resources.pictures import Picture
+
 Floats = NDArray[np.float32]
 
 SIDE_PX = 256  # of the picture that saliency looks at

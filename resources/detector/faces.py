@@ -1,4 +1,4 @@
-"""Faces, which differ too little from what is around them to stand out, and which text must never cover."""
+"""People, who differ too little from what is around them to stand out: whom a face shows, down to the waist."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
+from resources.pictures import Picture
+
 Corners = tuple[int, int, int, int]  # left, top, right, bottom
 
 SIDE_PX = 256
@@ -18,6 +19,8 @@ SCALE_STEP = 1.15
 NEIGHBOURS = 6  # agreeing windows; with fewer, wood and foliage are taken for faces
 LEAST_SIDE = 0.08  # of the picture's longer side
 HAIR_AND_CHIN = 0.2  # of the face's side, which the cascade leaves out
+SHOULDERS = 2.8  # of the face's side, from one to the other
+WAIST = 3.2  # of the face's side, below the chin
 _LOOKING = threading.Lock()
 
 
@@ -26,8 +29,11 @@ def load() -> None:
     _cascade()
 
 
-def find_faces(image: Picture) -> list[Corners]:
-    """Corners in px of the frontal faces in an RGB picture (height, width, 3), by OpenCV's own cascade."""
+def find_people(image: Picture) -> list[Corners]:
+    """Corners in px of the people whose faces look out of an RGB picture (height, width, 3), by OpenCV's own cascade.
+
+    Of each person the head and, as far as the picture reaches, the body from the shoulders to the waist.
+    """
     import cv2
 
     height, width = image.shape[:2]
@@ -37,14 +43,14 @@ def find_faces(image: Picture) -> list[Corners]:
     least = round(LEAST_SIDE * SIDE_PX)
     with _LOOKING:  # a cascade keeps the picture it looks at
         found = _cascade().detectMultiScale(grey, SCALE_STEP, NEIGHBOURS, minSize=(least, least))
-    return [_whole_head(face, scale, width, height) for face in found]
+    return [_person(face, scale, width, height) for face in found]
 
 
-def _whole_head(face: NDArray[np.int32], scale: float, width: int, height: int) -> Corners:
+def _person(face: NDArray[np.int32], scale: float, width: int, height: int) -> Corners:
     x, y, side = (float(value) / scale for value in face[:3])
-    more = HAIR_AND_CHIN * side
-    right, bottom = min(width, round(x + side + more)), min(height, round(y + side + more))
-    return max(0, round(x - more)), max(0, round(y - more)), right, bottom
+    beside = (SHOULDERS - 1) / 2 * side
+    right, bottom = min(width, round(x + side + beside)), min(height, round(y + (1 + WAIST) * side))
+    return max(0, round(x - beside)), max(0, round(y - HAIR_AND_CHIN * side)), right, bottom
 
 
 @cache

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from resources.detector import Found, Picture
+from resources.detector import Found
 from resources.load import runs_on_gpu
 from resources.loaded_once import LoadedOnce
+from resources.pictures import Picture
 from resources.weights import require, sha256
 from variant_assets.stages.values import DetectedObject, ModelInfo, Rect, Size, StageError
 

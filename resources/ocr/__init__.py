@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from resources.pictures import Picture
 from variant_assets.stages.values import LineRead, LineToRead, ModelInfo, Size
-
-Picture = NDArray[np.uint8]
 
 
 class Ocr(Protocol):

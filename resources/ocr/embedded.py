@@ -6,14 +6,10 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from resources.cores import on_a_core
 from resources.ocr import hangul, latin, line_pixels, mixed, syllables
+from resources.pictures import Picture
 from variant_assets.stages.values import LineRead, LineToRead, ModelInfo
-
-Picture = NDArray[np.uint8]
 
 
 class EmbeddedOcr:

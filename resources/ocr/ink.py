@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.images import Picture
+from resources.pictures import Picture
 from variant_assets.stages.values import Rgb
 
 Map = NDArray[np.float32]

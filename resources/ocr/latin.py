@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.images import Picture
 from resources.ocr.ink import INK_BELOW, MARGIN_PX, Corners, Map, crop, find_ink
+from resources.pictures import Picture
 from variant_assets.stages.values import LineRead, Rgb
 
 MODEL = "PP-OCRv6_rec_small"

@@ -12,13 +12,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from resources.images import Picture
 from resources.ocr import hangul, latin
 from resources.ocr.align import align
 from resources.ocr.cells import Cell, read_cells
 from resources.ocr.hangul import Piece
 from resources.ocr.ink import MARGIN_PX, Corners, Found, crop, find_ink
 from resources.ocr.syllables import likeness
+from resources.pictures import Picture
 from variant_assets.stages.values import LineRead, Rgb
 
 SURE_HANGUL = 0.8  # below it, it may be a letter or digit taken for a syllable

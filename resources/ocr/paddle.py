@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from resources.loaded_once import LoadedOnce
-from resources.ocr import Picture, line_pixels
+from resources.ocr import line_pixels
+from resources.pictures import Picture
 from resources.weights import require, sha256
 from variant_assets.stages.values import LineRead, LineToRead, ModelInfo, Script, StageError
 

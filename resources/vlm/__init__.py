@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from resources.pictures import Picture
 from variant_assets.stages.values import Analysis, Judgement, ModelInfo
-
-Picture = NDArray[np.uint8]
 
 
 class VisionModel(Protocol):

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from resources.loaded_once import LoadedOnce
-from resources.vlm import Picture
+from resources.pictures import Picture
 from resources.vlm.answers import ANALYZE, JUDGE, AnalysisAnswer, JudgementAnswer, prompt
 from variant_assets.stages.values import Analysis, Judgement, ModelInfo
 from variant_assets.stages.vlm_analyze import for_model

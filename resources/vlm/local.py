@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from resources.load import runs_on_gpu
 from resources.loaded_once import LoadedOnce
-from resources.vlm import Picture
+from resources.pictures import Picture
 from resources.vlm.answers import ANALYZE, JUDGE, AnalysisAnswer, JudgementAnswer, prompt
 from resources.weights import require, sha256
 from variant_assets.stages.values import Analysis, Judgement, ModelInfo

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resources.cores import on_a_core
+from resources.pictures import Picture, shrunk
 from variant_assets.stages.contrast import contrast_ratio
 from variant_assets.stages.values import Analysis, FontRecommendation, Judgement, ModelInfo, Rgb, SizeCategory
 
-Picture = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 
@@ -49,7 +49,7 @@ class MeasuredVision:
 
     @on_a_core
     def analyze(self, image: Picture, copy: str) -> Analysis:
-        small = _shrunk(image, self._LONG_SIDE_PX)
+        small = shrunk(image, self._LONG_SIDE_PX)
         measured = _measure(small)
         issues = self._issues(measured)
         return Analysis(
@@ -73,7 +73,7 @@ class MeasuredVision:
 
     @on_a_core
     def judge(self, ad: Picture, copy: str, brief: str) -> Judgement:
-        measured = _measure(_shrunk(ad, self._LONG_SIDE_PX))
+        measured = _measure(shrunk(ad, self._LONG_SIDE_PX))
         return Judgement(
             on_brief=None,
             occlusion=None,
@@ -114,14 +114,6 @@ class MeasuredVision:
             size_category=size,
             color=_text_color(small, self._COLORS),
         )
-
-
-def _shrunk(image: Picture, long_side_px: int) -> Picture:
-    import cv2
-
-    scale = min(1.0, long_side_px / max(image.shape[:2]))
-    size = (max(8, round(image.shape[1] * scale)), max(8, round(image.shape[0] * scale)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def _measure(small: Picture) -> _Measured:

@@ -77,6 +77,35 @@ def test_the_astronaut_s_face_is_kept_clear() -> None:
     assert max(each.box.intersection_area(face) / face.area for each in found) > 0.95
 
 
+def test_with_the_face_goes_the_body() -> None:
+    from skimage import data
+
+    chest = Rect(x=0.25, y=0.5, width=0.35, height=0.35)
+    found = DETECTOR.detect(data.astronaut()).objects
+    assert max(each.box.intersection_area(chest) / chest.area for each in found) > 0.95
+
+
+def test_a_man_in_a_coat_as_dark_as_the_border_is_kept_clear() -> None:
+    from skimage import data
+
+    man = Rect(x=0.15, y=0.1, width=0.35, height=0.8)
+    found = DETECTOR.detect(np.repeat(data.camera()[..., None], 3, axis=2)).objects
+    assert max(each.box.intersection_area(man) / man.area for each in found) > 0.95
+
+
+def test_what_is_in_focus_is_kept_clear_although_the_border_cuts_it_and_shares_its_colours() -> None:
+    import cv2
+
+    random = np.random.default_rng(3)
+    ground = cv2.GaussianBlur(random.normal(128, 900, (400, 400, 3)), (0, 0), 16).clip(60, 200)
+    fur = cv2.GaussianBlur(random.normal(128, 120, (400, 400, 3)), (0, 0), 1).clip(60, 200)
+    picture = ground.astype(np.uint8)
+    picture[60:360, :230] = fur[60:360, :230]
+    cat = Rect(x=0.0, y=0.15, width=0.57, height=0.75)
+    found = DETECTOR.detect(picture).objects
+    assert max(each.box.intersection_area(cat) / cat.area for each in found) > 0.85
+
+
 def test_several_threads_find_the_same() -> None:
     from skimage import data
 

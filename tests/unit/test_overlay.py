@@ -222,6 +222,24 @@ def test_text_over_an_object_gets_a_plate_and_a_warning(fonts: Fonts) -> None:
     assert "forbidden" in layout.warnings[0]
 
 
+def test_a_plate_at_the_edge_reaches_it_and_its_text_keeps_away(fonts: Fonts) -> None:
+    image = noise(900, 900)
+    plan = planned(image, [thing(0.06, 0.06, 0.88, 0.88)], "겨울 딸기")
+    region, layout = plan.region, render(image, plan, "겨울 딸기", fonts, analysis())[0]
+    assert layout.panel is not None
+    plate, ink = layout.panel.rect, layout.ink
+    for at_the_edge, plate_side, text_side in (
+        (region.x == 0.0, plate.x, ink.x),
+        (region.y == 0.0, plate.y, ink.y),
+        (region.right >= 1.0, 1.0 - plate.right, 1.0 - ink.right),
+        (region.bottom >= 1.0, 1.0 - plate.bottom, 1.0 - ink.bottom),
+    ):
+        assert text_side >= 0.02
+        if at_the_edge:
+            assert plate_side == pytest.approx(0.0)
+    assert plate.intersection_area(region) == pytest.approx(plate.area)
+
+
 def test_nothing_but_panel_and_glyphs_changes_the_picture(fonts: Fonts) -> None:
     image = noise(800, 800)
     layout, ad = banner_ad(image, COPY, fonts)

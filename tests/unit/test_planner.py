@@ -118,18 +118,33 @@ def test_nearer_to_the_edge_is_better_than_covering_the_dish_and_the_words_say_s
     chosen = result.proposals[0]
     assert chosen.source == "free region at the edge"
     assert covered(result, dish) == 0.0
-    assert 0.015 < chosen.region.x < 0.055
+    assert chosen.region.x < 0.055
+    assert chosen.inset >= 0.02
     assert "nothing 0.5 × 0.12 is free" in chosen.words
 
 
 def test_where_everything_is_covered_the_place_that_covers_least_is_taken_and_marked() -> None:
-    dish = thing(0.12, 0.12, 0.76, 0.76)
+    dish = thing(0.06, 0.06, 0.88, 0.88)
     result = planned(flat(900, 900), [dish], "겨울 딸기")
     assert result.needs_panel
     assert result.proposals[0].source == "least harmful region"
-    assert result.proposals[0].occlusion < 0.7
-    assert covered(result, dish) < 0.06
+    assert result.proposals[0].occlusion < 0.55
+    assert covered(result, dish) < 0.02
     assert "nothing large enough is free" in result.proposals[0].words
+
+
+def test_a_price_tag_in_the_corner_is_better_than_a_line_over_the_face() -> None:
+    person = thing(0.0, 0.05, 0.8, 0.95)
+    result = planned(flat(900, 900), [person], "겨울 딸기")
+    assert covered(result, person) < 0.02
+    assert result.region.x >= 0.7 or result.region.y == 0.0
+
+
+def test_copy_of_two_sentences_may_become_one_line_where_only_a_low_strip_is_free() -> None:
+    dish = thing(0.0, 0.11, 1.0, 0.89)
+    result = planned(flat(1600, 900), [dish], "겨울 딸기. 오늘만 만 원!")
+    assert covered(result, dish) == 0.0
+    assert "1 line" in result.proposals[0].words
 
 
 def test_calm_ground_is_preferred() -> None:
@@ -148,8 +163,9 @@ def test_any_plan_lies_in_the_picture_and_covers_nothing_unless_it_says_so(
     result = plan(image, detections, mask, analysis(), COPY)
     for proposal in result.proposals:
         left, top, right, bottom = inner_corners(proposal.region, result.size)
-        assert 0 < left < right < shape[0]
-        assert 0 < top < bottom < shape[1]
+        inset_px = proposal.inset * min(shape)
+        assert 0 < left + inset_px < right - inset_px < shape[0]
+        assert 0 < top + inset_px < bottom - inset_px < shape[1]
         if proposal.source == "free region":
             assert proposal.region.width >= 0.5
             assert proposal.region.height >= 0.12

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from variant_assets.stages.copy_text import Parts, estimated_width_em
-from variant_assets.stages.geometry import Bits, Floats, integral, window_sums
-from variant_assets.stages.importance import Grid, Maps, smooth
+from variant_assets.stages.geometry import Floats, integral, window_sums
+from variant_assets.stages.ground import Ground
+from variant_assets.stages.importance import Grid, smooth
 from variant_assets.stages.line_breaking import Level
 from variant_assets.stages.typesetting import Estimate, Limits, estimate, two_sizes_read_as_two
 from variant_assets.stages.values import Rect, Size
@@ -19,15 +20,16 @@ Indices = NDArray[np.intp]
 
 SAFE_MARGIN = 0.055
 """Of the shorter side: nothing is set nearer to the edge while there is room elsewhere."""
-TIGHT_MARGIN = 0.02
-"""The same where text would otherwise have to cover something."""
+INSET = 0.025
+"""Of the shorter side: where a region may lie at the picture's edge or on an object, its text stays so far inside."""
 
 LEAST_WIDTH, LEAST_HEIGHT = 0.5, 0.12
 NARROWEST, LOWEST = 0.26, 0.09
 """What is still taken where nothing of the least size is free."""
 
-_SIZE_STEPS = 9
-_WIDTH_STEPS = 9
+_GOOD_SIZE = 1.2
+"""Of the smallest type: covering less is worth smaller type only where the copy leaves no choice."""
+
 _BLOCK = 6
 _WIDE = 0.68
 _ROOM = 1.05
@@ -45,11 +47,28 @@ WEIGHTS = {
 }
 """What speaks for a place, 0 to 1 in sum: large type on calm, unimportant, even ground clear of objects."""
 
-HARM_WEIGHT = 2.0
-COVER_WEIGHT = 3.0
-"""Against each share of the region that lies on objects: more than all that can speak for a place."""
+COVERS = {"on_objects": 5.0, "of_objects": 2.5}
+"""What speaks against a place: its share on objects, and the share of each object that it takes away. So much that
+over objects nothing else decides but between places that cover equally much."""
+
 _NOTHING = 1e-9
 """Sums of whole cells are exact to far less than one cell."""
+
+
+class Asked(NamedTuple):
+    """Which regions a search offers; width and height in fractions of the picture, the rest of its shorter side.
+
+    `safe_margin` lies between the region and the picture's edges, `inset` between the text and the region's. `steps`
+    is how many widths and how many type sizes are tried.
+    """
+
+    narrowest: float
+    widest: float = 1.0
+    lowest: float = LEAST_HEIGHT
+    safe_margin: float = SAFE_MARGIN
+    inset: float = 0.0
+    may_cover: bool = False
+    steps: int = 9
 
 
 class Shape(NamedTuple):
@@ -61,19 +80,6 @@ class Shape(NamedTuple):
     lines: int
 
 
-class Ground(NamedTuple):
-    """What the search looks at, per cell; `subject` is the (x, y) centre of what the picture shows, 0…1.
-
-    `harm` sums to about 1 over each object and over the mask, so its sum over a region is what it covers.
-    """
-
-    grid: Grid
-    forbidden: Bits
-    harm: Floats
-    maps: Maps
-    subject: tuple[float, float]
-
-
 class Candidates(NamedTuple):
     """Columns of equal length: `regions` (n, 4) as x, y, width, height in cells, one figure per reason."""
 
@@ -81,7 +87,6 @@ class Candidates(NamedTuple):
     shape_index: Indices
     regions: Floats
     reasons: dict[str, Floats]
-    forbidden: Floats
     score: Floats
 
     def rect(self, row: int, grid: Grid) -> Rect:
@@ -89,33 +94,23 @@ class Candidates(NamedTuple):
         return Rect(x=x / grid.columns, y=y / grid.rows, width=width / grid.columns, height=height / grid.rows)
 
 
-def shapes(
-    parts: Parts,
-    size: Size,
-    grid: Grid,
-    allowed: Limits,
-    widths: tuple[float, float],
-    lowest: float,
-    safe_margin: float,
-) -> tuple[Shape, ...]:
-    """Rectangles that hold the copy: for each width and type size the height its lines need, at least `lowest`.
-
-    `widths` are the narrowest and the widest; all in fractions of the picture.
-    """
-    narrowest, widest = widths
+def shapes(parts: Parts, size: Size, grid: Grid, allowed: Limits, asked: Asked) -> tuple[Shape, ...]:
+    """Rectangles that hold the copy: for each width and type size the height its lines need."""
     cell_x, cell_y = size.width_px / grid.columns, size.height_px / grid.rows
-    margin_x, margin_y = margins(size, grid, safe_margin)
-    least, most = int(np.ceil(narrowest * grid.columns - 1e-9)), grid.columns - 2 * margin_x
-    least_rows, most_rows = int(np.ceil(lowest * grid.rows - 1e-9)), grid.rows - 2 * margin_y
+    around_px = 2 * asked.inset * min(size.width_px, size.height_px)
+    margin_x, margin_y = margins(size, grid, asked.safe_margin)
+    least, most = int(np.ceil(asked.narrowest * grid.columns - 1e-9)), grid.columns - 2 * margin_x
+    least_rows, most_rows = int(np.ceil(asked.lowest * grid.rows - 1e-9)), grid.rows - 2 * margin_y
     found: dict[tuple[int, int], Shape] = {}
-    for columns in _steps(least, min(most, int(widest * grid.columns)), _WIDTH_STEPS):
-        for font_size_px in _steps(allowed.smallest_px, allowed.largest_px, _SIZE_STEPS):
-            block = _block(parts, font_size_px, columns * cell_x, allowed)
-            rows = least_rows if block is None else max(least_rows, int(np.ceil(block.height_px * _ROOM / cell_y)))
-            if block is not None and rows <= most_rows:
-                # Ascending sizes: of two that need the same rectangle the larger stays.
-                found[columns, rows] = Shape(columns, rows, font_size_px, block.lines)
-    return tuple(found.values())
+    for columns in _steps(least, min(most, int(asked.widest * grid.columns)), asked.steps):
+        for font_size_px in _steps(allowed.smallest_px, allowed.largest_px, asked.steps):
+            for block in _blocks(parts, font_size_px, columns * cell_x - around_px, allowed, asked.may_cover):
+                rows = max(least_rows, int(np.ceil((block.height_px * _ROOM + around_px) / cell_y)))
+                if rows <= most_rows:
+                    # Ascending sizes: of two that need the same rectangle the larger stays.
+                    found[columns, rows] = Shape(columns, rows, font_size_px, block.lines)
+    readable = [shape for shape in found.values() if shape.font_size_px >= _GOOD_SIZE * allowed.smallest_px]
+    return tuple(readable if asked.may_cover and readable else found.values())
 
 
 def margins(size: Size, grid: Grid, safe_margin: float = SAFE_MARGIN) -> tuple[int, int]:
@@ -129,10 +124,20 @@ def _steps(low: int, high: int, count: int) -> list[int]:
     return sorted({round(float(value)) for value in np.linspace(low, high, count)}) if low <= high else []
 
 
+def _blocks(parts: Parts, font_size_px: int, width_px: float, allowed: Limits, also_as_one: bool) -> Iterator[Estimate]:
+    """The copy in its two sizes where they read as two, else, or also, in one size; none that is too wide."""
+    two_sizes = bool(parts.secondary) and two_sizes_read_as_two(font_size_px, allowed)
+    one_text = Parts(f"{parts.headline} {parts.secondary}".strip(), "")
+    # One size in one line needs the lowest band of all.
+    settings = [parts, one_text] if two_sizes and also_as_one else [parts] if two_sizes else [one_text]
+    for setting in settings:
+        block = _block(setting, font_size_px, width_px, allowed)
+        if block is not None:
+            yield block
+
+
 def _block(parts: Parts, font_size_px: int, width_px: float, allowed: Limits) -> Estimate | None:
     """Lines and height, words whole where they can be; None when a number or price alone is too wide."""
-    if parts.secondary and not two_sizes_read_as_two(font_size_px, allowed):
-        parts = Parts(f"{parts.headline} {parts.secondary}", "")
     estimates = (estimate(parts, level, font_size_px, width_px, (_em, _em), allowed) for level in Level)
     return next((block for block in estimates if block is not None), None)
 
@@ -141,39 +146,39 @@ def _em(text: str) -> float:
     return sum(map(estimated_width_em, text))
 
 
-def search(
-    ground: Ground, offered: Sequence[Shape], size: Size, allowed: Limits, safe_margin: float, *, may_cover: bool
-) -> Candidates:
+def search(ground: Ground, offered: Sequence[Shape], size: Size, allowed: Limits, asked: Asked) -> Candidates:
     """All positions of the shapes inside the safe margins, thinned to the best of each neighbourhood.
 
-    Unless the text `may_cover` objects, only positions clear of everything forbidden.
+    Unless the text may cover objects, only positions clear of everything forbidden.
     """
     tables = Tables.of(ground)
-    margin = margins(size, ground.grid, safe_margin)
-    if not may_cover:
+    margin = margins(size, ground.grid, asked.safe_margin)
+    if not asked.may_cover:
         offered = [shape for shape in offered if _has_room(shape, tables, margin)]
-    parts = [_placements(shape, ground, tables, margin, allowed) for shape in offered]
-    if not may_cover:
-        parts = [_only_free(*part) for part in parts]
-    counts = [len(part[0]) for part in parts]
-    names = (*WEIGHTS, "forbidden", "harm")
-    columns = {name: np.concatenate([part[1][name] for part in parts]) if parts else np.zeros(0) for name in names}
-    forbidden, harm = columns.pop("forbidden"), columns.pop("harm")
-    score = sum((weight * columns[name] for name, weight in WEIGHTS.items()), start=np.zeros(len(forbidden)))
+    parts = [_placements(shape, ground, tables, margin, allowed, asked.may_cover) for shape in offered]
+    columns = {
+        name: np.concatenate([part[1][name] for part in parts]) if parts else np.zeros(0)
+        for name in (*WEIGHTS, *COVERS)
+    }
     return Candidates(
         shapes=tuple(offered),
-        shape_index=np.repeat(np.arange(len(parts)), counts),
+        shape_index=np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts]),
         regions=np.concatenate([part[0] for part in parts]) if parts else np.zeros((0, 4)),
         reasons=columns,
-        forbidden=forbidden,
-        score=score - HARM_WEIGHT * harm - COVER_WEIGHT * forbidden,
+        score=_score(columns),
     )
+
+
+def _score(figures: dict[str, Floats]) -> Floats:
+    gains = sum(weight * figures[name] for name, weight in WEIGHTS.items())
+    return np.asarray(gains - sum(weight * figures[name] for name, weight in COVERS.items()))
 
 
 class Tables(NamedTuple):
     """Integral images of everything that is averaged over a rectangle."""
 
     forbidden: Floats
+    importance: Floats
     harm: Floats
     near: Floats
     saliency: Floats
@@ -184,7 +189,7 @@ class Tables(NamedTuple):
     @classmethod
     def of(cls, ground: Ground) -> Tables:
         maps, near = ground.maps, smooth(ground.forbidden.astype(np.float64), 2)
-        averaged = (ground.forbidden, ground.harm, near, maps.saliency, maps.edges, maps.luminance)
+        averaged = (ground.forbidden, ground.importance, ground.harm, near, maps.saliency, maps.edges, maps.luminance)
         return cls(*map(integral, (*averaged, maps.luminance**2)))
 
 
@@ -199,13 +204,8 @@ def _has_room(shape: Shape, tables: Tables, margin: tuple[int, int]) -> bool:
     return bool((_means(tables.forbidden, shape, margin) < _NOTHING).any())
 
 
-def _only_free(corners: Floats, figures: dict[str, Floats]) -> tuple[Floats, dict[str, Floats]]:
-    free = figures["forbidden"] < _NOTHING
-    return corners[free], {name: figure[free] for name, figure in figures.items()}
-
-
 def _placements(
-    shape: Shape, ground: Ground, tables: Tables, margin: tuple[int, int], allowed: Limits
+    shape: Shape, ground: Ground, tables: Tables, margin: tuple[int, int], allowed: Limits, may_cover: bool
 ) -> tuple[Floats, dict[str, Floats]]:
     def mean(table: Floats) -> Floats:
         return _means(table, shape, margin)
@@ -223,11 +223,13 @@ def _placements(
         "clearance": 1.0 - mean(tables.near),
         "aligned": _aligned(shape, ground.grid, xs, ys, margin),
         "balance": _balance(shape, ground, xs, ys),
-        "forbidden": forbidden,
-        "harm": mean(tables.harm) * shape.columns * shape.rows,
+        "on_objects": mean(tables.importance),
+        "of_objects": mean(tables.harm) * shape.columns * shape.rows,
     }
-    score = sum((WEIGHTS[name] * figures[name] for name in WEIGHTS), start=np.zeros(forbidden.shape))
-    rows, columns = _best_of_blocks(score - HARM_WEIGHT * figures["harm"] - 10.0 * forbidden)
+    open_to_text = may_cover | (forbidden < _NOTHING)
+    rows, columns = _best_of_blocks(np.where(open_to_text, _score(figures), -np.inf))
+    some = open_to_text[rows, columns]
+    rows, columns = rows[some], columns[some]
     corners = np.stack(
         [xs[columns], ys[rows], np.full(len(rows), shape.columns), np.full(len(rows), shape.rows)], axis=1
     )

@@ -103,3 +103,20 @@ def box_cells(box: Rect, grid: Grid, margin: float) -> tuple[slice, slice]:
     size = Size(width_px=grid.columns, height_px=grid.rows)
     left, top, right, bottom = outer_corners(box, size, round(margin * max(grid)))
     return slice(top, bottom), slice(left, right)
+
+
+def mask_shares(mask: Mask, grid: Grid) -> Floats:
+    """Of each cell the share of its pixels that the mask keeps clear, 0…1."""
+    height, width = mask.shape
+    tops, lefts = np.arange(grid.rows) * height // grid.rows, np.arange(grid.columns) * width // grid.columns
+    counts = np.add.reduceat(np.add.reduceat(mask > 0, tops, axis=0, dtype=np.int64), lefts, axis=1)
+    return np.asarray(counts / np.outer(np.diff([*tops, height]), np.diff([*lefts, width])))
+
+
+def box_shares(box: Rect, grid: Grid) -> Floats:
+    """Of each cell the share that lies in the box, 0…1."""
+    across, down = (
+        np.clip(np.minimum(np.arange(n) + 1, end * n) - np.maximum(np.arange(n), start * n), 0.0, 1.0)
+        for n, start, end in ((grid.columns, box.x, box.right), (grid.rows, box.y, box.bottom))
+    )
+    return np.outer(down, across)

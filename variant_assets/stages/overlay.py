@@ -59,9 +59,8 @@ def _first_fit(text: str, plan: Plan, fonts: Fonts, analysis: Analysis) -> tuple
     faces = Faces(fonts.choose(analysis.font.style), fonts.choose(analysis.font.style, bold=False))
     order = sorted(range(len(plan.proposals)), key=lambda number: (number != plan.chosen, number))
     for number in order:
-        region = plan.proposals[number].region
-        align = alignment(region)
-        box = inner_corners(_on_axis(region) if align == "center" else region, plan.size)
+        align = alignment(plan.proposals[number].region)
+        box = _text_box(plan.proposals[number], align, plan.size)
         block = set_in(split_copy(text), box, align, faces, allowed, fonts)
         if block is not None:
             return number, block
@@ -81,6 +80,14 @@ def alignment(region: Rect) -> Align:
     return "left" if centre < 0.5 else "right"
 
 
+def _text_box(proposal: Proposal, align: Align, size: Size) -> Corners:
+    """(left, top, right, bottom) in px for the lines."""
+    region = _on_axis(proposal.region) if align == "center" else proposal.region
+    left, top, right, bottom = inner_corners(region, size)
+    inset_px = round(proposal.inset * min(size.width_px, size.height_px))
+    return left + inset_px, top + inset_px, right - inset_px, bottom - inset_px
+
+
 def _on_axis(region: Rect) -> Rect:
     """The part of a nearly centred region that is even about the picture's axis: text is centred on that."""
     margin = max(region.x, 1.0 - region.right)
@@ -98,8 +105,7 @@ def _readable(
     paint = choose_paint(beside, analysis.font.color, needed(large).aa * _MARGIN, PLATE_OPACITY if covers else 0.0)
     if paint.opacity == 0.0:
         return paint, None
-    shape = _plate if covers else _scrim
-    return paint, shape(block, size, paint)
+    return paint, _plate(block, proposal.region, size, paint) if covers else _scrim(block, size, paint)
 
 
 def _beside(image: Image, mask: Mask, line: SetLine) -> Image:
@@ -108,11 +114,17 @@ def _beside(image: Image, mask: Mask, line: SetLine) -> Image:
     return image[top:bottom, left:right][ring(mask[top:bottom, left:right] > 0, RING_PX)]
 
 
-def _plate(block: Block, size: Size, paint: Paint) -> Panel:
+def _plate(block: Block, region: Rect, size: Size, paint: Paint) -> Panel:
+    """Around the text and no larger than its region, but up to the picture's edges where the region is."""
     em = block.headline.font_size_px
-    corners = _grown(block.ink, round(0.45 * em), size)
-    rect = Rect.from_corners_px(*corners, size)
-    return Panel(rect=rect, color=paint.scrim, opacity=paint.opacity, radius_px=round(0.3 * em))
+    box = inner_corners(region, size)
+    left, top, right, bottom = _grown(block.ink, round(0.45 * em), size)
+    left, top = (0 if box[0] == 0 else max(left, box[0])), (0 if box[1] == 0 else max(top, box[1]))
+    right = size.width_px if box[2] == size.width_px else min(right, box[2])
+    bottom = size.height_px if box[3] == size.height_px else min(bottom, box[3])
+    bleeds = left == 0 or top == 0 or right == size.width_px or bottom == size.height_px
+    rect = Rect.from_corners_px(left, top, right, bottom, size)
+    return Panel(rect=rect, color=paint.scrim, opacity=paint.opacity, radius_px=0.0 if bleeds else round(0.3 * em))
 
 
 def _scrim(block: Block, size: Size, paint: Paint) -> Panel:

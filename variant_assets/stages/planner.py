@@ -7,15 +7,15 @@ from typing import NamedTuple
 import numpy as np
 
 from variant_assets.stages.candidates import (
+    COVERS,
+    INSET,
     LEAST_HEIGHT,
     LEAST_WIDTH,
     LOWEST,
     NARROWEST,
-    SAFE_MARGIN,
-    TIGHT_MARGIN,
     WEIGHTS,
+    Asked,
     Candidates,
-    Ground,
     Indices,
     Shape,
     margins,
@@ -23,8 +23,9 @@ from variant_assets.stages.candidates import (
     shapes,
 )
 from variant_assets.stages.copy_text import Parts, normalise_copy, split_copy
-from variant_assets.stages.geometry import Bits, Floats, Image, Mask, inner_corners, size_of
-from variant_assets.stages.importance import Grid, box_cells, grid_of, maps, mask_cells
+from variant_assets.stages.geometry import Bits, Image, Mask, inner_corners, size_of
+from variant_assets.stages.ground import Ground, ground_of
+from variant_assets.stages.importance import Grid
 from variant_assets.stages.typesetting import Limits, limits
 from variant_assets.stages.values import Analysis, Detections, Plan, Proposal, Rect, Size, StageError
 
@@ -32,7 +33,6 @@ MOST_PROPOSALS = 8
 _ALIKE = 0.4
 """Regions that overlap by more than this IoU are one idea; only the better one is proposed."""
 
-_OBJECT_MARGIN = 0.012
 _TAIL = 2
 """Places over objects that are still offered behind narrow free ones, for copy that is too long for those."""
 
@@ -41,27 +41,24 @@ class Tier(NamedTuple):
     """One round of the search: which regions it may propose, and how the words call them."""
 
     source: str
-    narrowest: float
-    widest: float
-    may_cover: bool
+    asked: Asked
     most: int
-    lowest: float = LEAST_HEIGHT
-    safe_margin: float = SAFE_MARGIN
 
 
 def plan(image: Image, detections: Detections, forbidden_mask: Mask, analysis: Analysis, copy: str) -> Plan:
     """At most eight regions for the copy, best first; the same values give the same plan.
 
     `image` is (height, width, 3) uint8 RGB, `forbidden_mask` (height, width) uint8, 255 = keep clear.
-    Regions are at least 0.5 × 0.12 of the picture, inside safe margins and clear of objects; only where
-    there is no such place come narrower columns, and then the least harmful place, which needs a panel.
+    Regions are at least 0.5 × 0.12 of the picture, inside safe margins and clear of objects. Only where there is no
+    such place come narrower columns, then places that reach the picture's edge, whose text is set in from it, and
+    then the least harmful place, which needs a panel.
     Raises StageError when mask or detections belong to a picture of another size, or there is no copy.
     """
     size = size_of(image)
     _require_same_picture(size, detections, forbidden_mask)
     parts = split_copy(normalise_copy(copy))
     allowed = limits(size, analysis.font.size_category)
-    ground = _ground(image, size, detections, forbidden_mask)
+    ground = ground_of(image, detections, forbidden_mask)
     forbidden = _forbidden_pixels(detections, forbidden_mask)
     proposals = _proposals(ground, parts, size, allowed, forbidden)
     return Plan(proposals=proposals, chosen=0, needs_panel=proposals[0].occlusion > 0, size=size)
@@ -80,34 +77,6 @@ def _require_same_picture(size: Size, detections: Detections, mask: Mask) -> Non
         )
 
 
-def _ground(image: Image, size: Size, detections: Detections, mask: Mask) -> Ground:
-    grid = grid_of(size)
-    masked = mask_cells(mask, grid)
-    forbidden, harm = masked.copy(), masked / max(1, int(masked.sum()))
-    for found in detections.objects:
-        forbidden[box_cells(found.box, grid, _OBJECT_MARGIN)] = True
-        box = box_cells(found.box, grid, 0.0)
-        harm[box] += _harm(harm[box].shape)
-    seen = maps(image, grid)
-    weight = forbidden.astype(float) if forbidden.any() else seen.saliency
-    return Ground(grid, forbidden, harm, seen, _centre(weight, grid))
-
-
-def _harm(shape: tuple[int, ...]) -> Floats:
-    """Over one object's cells, 1 in sum: people look at its upper half, a face, a filling, a label."""
-    rows, columns = shape
-    by_row = np.linspace(1.6, 0.4, rows)[:, None]
-    return np.broadcast_to(by_row / (float(by_row.sum()) * columns), (rows, columns))
-
-
-def _centre(weight: Floats, grid: Grid) -> tuple[float, float]:
-    total = float(weight.sum())
-    if total == 0.0:
-        return 0.5, 0.5
-    across, down = weight.sum(axis=0) @ np.arange(grid.columns), weight.sum(axis=1) @ np.arange(grid.rows)
-    return (float(across) / total + 0.5) / grid.columns, (float(down) / total + 0.5) / grid.rows
-
-
 def _forbidden_pixels(detections: Detections, mask: Mask) -> Bits:
     forbidden = mask > 0
     for found in detections.objects:
@@ -117,10 +86,11 @@ def _forbidden_pixels(detections: Detections, mask: Mask) -> Bits:
 
 
 def _proposals(ground: Ground, parts: Parts, size: Size, allowed: Limits, forbidden: Bits) -> tuple[Proposal, ...]:
-    free = Tier("free region", LEAST_WIDTH, 1.0, may_cover=False, most=MOST_PROPOSALS)
-    narrow = Tier("narrow free region", NARROWEST, LEAST_WIDTH, may_cover=False, most=MOST_PROPOSALS - 2 * _TAIL - 1)
-    tight = Tier("free region at the edge", NARROWEST, 1.0, False, _TAIL, LOWEST, TIGHT_MARGIN)
-    harmful = Tier("least harmful region", NARROWEST, 1.0, True, _TAIL, LOWEST, TIGHT_MARGIN)
+    free = Tier("free region", Asked(LEAST_WIDTH), MOST_PROPOSALS)
+    narrow = Tier("narrow free region", Asked(NARROWEST, LEAST_WIDTH), MOST_PROPOSALS - 2 * _TAIL - 1)
+    at_the_edge = Asked(NARROWEST, lowest=LOWEST, safe_margin=0.0, inset=INSET, steps=14)
+    tight = Tier("free region at the edge", at_the_edge, _TAIL)
+    harmful = Tier("least harmful region", at_the_edge._replace(may_cover=True), _TAIL)
     found = _from_tier(free, ground, parts, size, allowed, forbidden)
     if not found:
         found = _from_tier(narrow, ground, parts, size, allowed, forbidden)
@@ -133,9 +103,8 @@ def _proposals(ground: Ground, parts: Parts, size: Size, allowed: Limits, forbid
 def _from_tier(
     tier: Tier, ground: Ground, parts: Parts, size: Size, allowed: Limits, forbidden: Bits
 ) -> list[Proposal]:
-    widths = tier.narrowest, tier.widest
-    offered = shapes(parts, size, ground.grid, allowed, widths, tier.lowest, tier.safe_margin)
-    found = search(ground, offered, size, allowed, tier.safe_margin, may_cover=tier.may_cover)
+    offered = shapes(parts, size, ground.grid, allowed, tier.asked)
+    found = search(ground, offered, size, allowed, tier.asked)
     picked = _diverse(found, np.argsort(-found.score, kind="stable"), tier.most)
     return [_proposal(found, row, tier, ground.grid, size, forbidden) for row in picked]
 
@@ -158,14 +127,16 @@ def _diverse(found: Candidates, ranked: Indices, most: int) -> list[int]:
 def _proposal(found: Candidates, row: int, tier: Tier, grid: Grid, size: Size, forbidden: Bits) -> Proposal:
     region = found.rect(row, grid)
     occlusion = _share(region, forbidden, size)
-    reasons = {name: round(WEIGHTS[name] * float(figure[row]), 4) for name, figure in found.reasons.items()}
+    weights = {**WEIGHTS, **{name: -weight for name, weight in COVERS.items()}}
+    reasons = {name: round(weight * float(found.reasons[name][row]), 4) + 0.0 for name, weight in weights.items()}
     shape = found.shapes[int(found.shape_index[row])]
     return Proposal(
         region=region,
         score=round(float(found.score[row]), 4),
         occlusion=occlusion,
         source=tier.source,
-        reasons={**reasons, "covers": round(float(found.score[row]) - sum(reasons.values()), 4) + 0.0},
+        reasons=reasons,
+        inset=tier.asked.inset,
         words=_words(region, tier, occlusion, shape, float(found.reasons["calm"][row])),
     )
 
@@ -180,7 +151,7 @@ def _words(region: Rect, tier: Tier, occlusion: float, shape: Shape, calm: float
     quality = "calm" if calm > 0.8 else "fairly calm" if calm > 0.55 else "busy"
     text = f"{shape.lines} line{'s' if shape.lines > 1 else ''} at about {shape.font_size_px} px"
     what = f"{place(region)}: {occlusion:.0%} of it on objects, {quality}, holds {text}"
-    if tier.may_cover:
+    if tier.asked.may_cover and occlusion > 0:
         return f"{what}; nothing large enough is free, so the text gets a panel"
     if tier.source != "free region":
         return f"{what}; nothing {LEAST_WIDTH} × {LEAST_HEIGHT} is free"

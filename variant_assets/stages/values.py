@@ -138,10 +138,12 @@ class Detections(Value):
 class Proposal(Value):
     """One place for the copy: the score (higher is better) and what it is made of, by reason.
 
-    `occlusion` is the share of the region's area that is forbidden, 0…1.
+    `occlusion` is the share of the region's area that is forbidden, 0…1; `inset` the distance the text keeps from the
+    region's edges, of the picture's shorter side.
     """
 
     region: Rect
+    inset: Fraction = 0.0
     score: float
     occlusion: Fraction
     source: str
