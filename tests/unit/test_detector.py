@@ -39,6 +39,12 @@ def test_each_object_on_a_plain_table_is_found(discs: list[tuple[int, int, int]]
         assert max(each.box.iou(disc_box(*disc)) for each in found) > 0.6
 
 
+def test_two_things_with_no_room_for_text_between_them_are_one() -> None:
+    found = DETECTOR.detect(scene((200, 120, 60), (200, 265, 60))).objects
+    assert len(found) == 1
+    assert found[0].box.height > 0.6
+
+
 @pytest.mark.parametrize("value", [0, 127, 255])
 def test_a_plain_picture_has_no_object(value: int) -> None:
     assert DETECTOR.detect(np.full((300, 500, 3), value, dtype=np.uint8)).objects == ()
