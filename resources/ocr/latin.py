@@ -29,6 +29,7 @@ PADDING = 0.1  # of the line's height, around its ink
 OTHER_PADDINGS = (0.05, 0.2)
 SURE = 0.9
 WORD_GAP = 0.42  # of the ink's height; between letters, digits and signs of one word it is half of that
+SIGN_GAP = 0.6  # of the same: room for a sign
 BAR = 0.85  # of its width: no row through the middle of a W has so much ink
 _LOADING = threading.Lock()
 
@@ -96,7 +97,7 @@ def spaced(signs: Sequence[Sign], ink: Map) -> tuple[Sign, ...]:
     gaps = [
         (int(left) + int(right)) / 2 / width
         for left, right in pairwise(columns)
-        if right - left > max(WORD_GAP * height, 2)
+        if right - left > max(WORD_GAP * height, 2) and not _holds_a_sign(int(left), int(right), signs, ink)
     ]
     found = list(signs)
     for gap in gaps:
@@ -106,6 +107,13 @@ def spaced(signs: Sequence[Sign], ink: Map) -> tuple[Sign, ...]:
         if 0 < place < len(found) and not seen and (found[place - 1].text + found[place].text).strip("0123456789,.-:%"):
             found.insert(place, Sign(" ", 1.0, gap))
     return tuple(found)
+
+
+def _holds_a_sign(left: int, right: int, signs: Sequence[Sign], ink: Map) -> bool:
+    """Whether a gap is one only because the map has lost what the network sees in its middle, on a busy ground."""
+    wide = right - left > SIGN_GAP * (ink.shape[0] - 2 * MARGIN_PX)
+    middle, quarter = (left + right) / 2, (right - left) / 4
+    return wide and any(sign.text != " " and abs(sign.x * ink.shape[1] - middle) < quarter for sign in signs)
 
 
 def least_confidence(signs: Sequence[Sign]) -> float:

@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -150,4 +151,13 @@ def test_a_space_that_was_read_is_not_set_again(words: list[int]) -> None:
 def test_no_space_is_set_between_the_digits_of_a_number() -> None:
     ink, centres = ink_of([1, 1, 1])
     read = tuple(latin.Sign(digit, 0.9, x) for digit, x in zip("010", centres, strict=True))
+    assert latin.spaced(read, ink) == read
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_where_the_ink_map_has_lost_a_letter_that_was_read_there_is_no_space(lost: int) -> None:
+    ink, centres = ink_of([5], letter_px=20)
+    middle = round(centres[lost] * ink.shape[1])
+    ink[:, middle - 10 : middle + 10] = 1.0
+    read = tuple(latin.Sign("a", 0.9, x) for x in centres)
     assert latin.spaced(read, ink) == read
