@@ -19,10 +19,13 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass
-from typing import IO, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from orchestration.processes import PROCESS_VARIABLE
 from resources.settings import Settings, parse_setting
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 _TAIL_BYTES = 4000
 # After the service has gone, a worker has this long to end its run.
@@ -58,8 +61,9 @@ class _Child:
 class ForkServer:
     """Serves requests of one launcher, a JSON object a line, until it hangs up and the last worker has ended."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, instance: DagsterInstance) -> None:
         self._connection = connection
+        self._instance = instance
         self._launcher_pid = os.getppid()
         self._selector = selectors.DefaultSelector()
         self._children: dict[int, _Child] = {}
@@ -172,7 +176,7 @@ class ForkServer:
             # Not to descriptor 2, for Dagster points that at the compute log while an asset runs.
             faulthandler.enable(file=output.fileno())
             _take_threads()
-            _run(request["arguments"])
+            _run(request["arguments"], self._instance)
             exit_code = 0
         finally:
             if exit_code != 0:
@@ -183,8 +187,8 @@ class ForkServer:
             os._exit(exit_code)
 
 
-def _run(arguments: str) -> None:
-    """Runs one run in this process, as Dagster's own worker does."""
+def _run(arguments: str, prepared: DagsterInstance) -> None:
+    """Runs one run in this process, as Dagster's own worker does; on the prepared instance, if it is the run's."""
     import numpy
     from dagster import DagsterInstance
     from dagster._core.events import EngineEventData
@@ -203,7 +207,8 @@ def _run(arguments: str) -> None:
     assert run_arguments.instance_ref is not None
     with capture_interrupts():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-        with DagsterInstance.from_ref(run_arguments.instance_ref) as instance:
+        is_ours = run_arguments.instance_ref == prepared.get_ref()
+        with prepared if is_ours else DagsterInstance.from_ref(run_arguments.instance_ref) as instance:
             # Before the run's status is read: whoever terminates it writes the status first and then looks for the tag.
             instance.add_run_tags(run_id, Worker.of_this_process(run_id).tags)
             run = instance.get_run_by_id(run_id)
@@ -221,8 +226,11 @@ def _run(arguments: str) -> None:
                 instance.report_engine_event(f"Process for run exited (pid: {os.getpid()}).", run)
 
 
-def _prepare(module: str, instance_ref: str) -> None:
-    """Imports what runs need, and asks the database once what each run would ask it about Dagster's tables."""
+def _prepare(module: str, instance_ref: str) -> DagsterInstance:
+    """Imports what runs need, and asks the database once what each run would ask it about Dagster's tables.
+
+    The instance has no open connection: a worker makes its own.
+    """
     from dagster import AssetKey, DagsterInstance
     from dagster._core.definitions.reconstruct import repository_def_from_target_def
     from dagster._core.instance.ref import InstanceRef
@@ -236,13 +244,15 @@ def _prepare(module: str, instance_ref: str) -> None:
     for target in loadable_targets_from_python_module(module, working_directory=None):
         repository = repository_def_from_target_def(target.target_definition)
         if repository is not None:
-            repository.get_all_jobs()
-    with DagsterInstance.from_ref(deserialize_value(instance_ref, InstanceRef)) as instance:
-        instance.get_run_records(limit=1)
-        instance.get_asset_records([AssetKey("none")])
-        instance.has_dynamic_partition("none", "none")
-        # Properties, whose first use imports and asks.
-        _ = instance.event_log_storage.supports_asset_checks, instance.compute_log_manager, instance.run_coordinator
+            for job in repository.get_all_jobs():
+                # A property that is built when it is first used.
+                _ = job.run_config_schema
+    instance = DagsterInstance.from_ref(deserialize_value(instance_ref, InstanceRef))
+    instance.get_run_records(limit=1)
+    instance.get_asset_records([AssetKey("none")])
+    instance.has_dynamic_partition("none", "none")
+    # Properties, whose first use imports and asks.
+    _ = instance.event_log_storage.supports_asset_checks, instance.compute_log_manager, instance.run_coordinator
     close_connections()
     if parse_setting("PRELOAD_MODELS", os.environ):
         _preload()
@@ -251,6 +261,7 @@ def _prepare(module: str, instance_ref: str) -> None:
     if threading.active_count() > 1:
         names = ", ".join(thread.name for thread in threading.enumerate())
         raise ForkServerError(f"importing has started threads, and a fork may find their locks taken: {names}")
+    return instance
 
 
 def _preload() -> None:
@@ -311,14 +322,14 @@ def main() -> None:
     # Workers are not the daemon: what they submit waits in the queue.
     os.environ.pop(PROCESS_VARIABLE, None)
     try:
-        _prepare(module, instance_ref)
+        instance = _prepare(module, instance_ref)
     except Exception as error:
         connection.sendall(json.dumps({"failed": f"{type(error).__name__}: {error}"}).encode() + b"\n")
         raise
     # What is here already is never garbage; a collection in a worker would copy its pages.
     gc.collect()
     gc.freeze()
-    ForkServer(connection).serve()
+    ForkServer(connection, instance).serve()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import wraps
@@ -90,6 +90,7 @@ _partitions_until_s: dict[tuple[str, str, str], float] = {}
 
 # What a schema has it keeps, and a forked process need not ask again.
 _there: set[tuple[str, ...]] = set()
+_tables: dict[str, set[str]] = {}
 
 
 def _asked_until_true(stock: type[Any], name: str) -> Any:
@@ -124,11 +125,15 @@ class _Pooled:
         self.stock.__init__(self, postgres_url, False, inst_data, token_provider)
         self.should_autocreate_tables = should_autocreate_tables
         self._engine = pooled_engine(postgres_url, token_provider)
-        if should_autocreate_tables:
-            there = retry_pg_connection_fn(lambda: set(inspect(self._engine).get_table_names()))
-            if not self.tables <= there:
-                # The stock class knows how; it also connects, which is why it is asked only now.
-                self.stock(postgres_url, True, None, token_provider)
+        if should_autocreate_tables and not self._has_tables(self.tables):
+            # The stock class knows how; it also connects, which is why it is asked only now.
+            self.stock(postgres_url, True, None, token_provider)
+
+    def _has_tables(self, names: Collection[str]) -> bool:
+        known = _tables.setdefault(str(self.postgres_url), set())
+        if not known.issuperset(names):
+            known.update(retry_pg_connection_fn(lambda: inspect(self._engine).get_table_names()))
+        return known.issuperset(names)
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
@@ -182,9 +187,11 @@ class PooledEventLogStorage(_Pooled, PostgresEventLogStorage):
     tables = frozenset({"event_logs"})
 
     has_secondary_index = _asked_until_true(PostgresEventLogStorage, "has_secondary_index")
-    has_table = _asked_until_true(PostgresEventLogStorage, "has_table")
     has_asset_key_col = _asked_until_true(PostgresEventLogStorage, "has_asset_key_col")
     _has_asset_key_col_on_connection = _asked_until_true(PostgresEventLogStorage, "_has_asset_key_col_on_connection")
+
+    def has_table(self, table_name: str) -> bool:
+        return self._has_tables([table_name])
 
     def store_event(self, event: EventLogEntry) -> None:
         """As the stock class does, but for a NOTIFY after each event, which no webserver of this version listens to."""

@@ -18,7 +18,7 @@ from resources.images import ImageStore
 from resources.ocr import Ocr
 from resources.ocr.embedded import EmbeddedOcr
 from resources.ocr.paddle import PaddleOcr, PaddleSettings
-from resources.settings import Settings
+from resources.settings import Settings, setting_names
 from resources.vlm import VisionModel
 from resources.vlm.endpoint import EndpointSettings, EndpointVision
 from resources.vlm.local import LocalSettings, LocalVision
@@ -59,7 +59,13 @@ def preload(settings: Settings, *, to_be_forked: bool = False) -> list[str]:
 
 
 def _resource(build: Callable[[Settings], Any]) -> dg.ResourceDefinition:
-    return dg.ResourceDefinition(lambda _: build(Settings.from_environment(os.environ)))
+    return dg.ResourceDefinition(lambda _: build(_settings(tuple((n, os.environ.get(n)) for n in setting_names()))))
+
+
+@lru_cache
+def _settings(given: tuple[tuple[str, str | None], ...]) -> Settings:
+    """Read once, not by each resource of each run."""
+    return Settings.from_environment({name: value for name, value in given if value is not None})
 
 
 @lru_cache

@@ -151,10 +151,12 @@ def _not_run_before(
 
 def run_request(variant: StartableVariant, line: Line) -> dg.RunRequest:
     """One run for one variant, from the stage it waits for to the end, at its tenant's next place in the queue."""
+    left = _STAGE_NAMES[_STAGE_NAMES.index(variant.start_stage) :]
     return dg.RunRequest(
         run_key=run_key(variant),
         partition_key=str(variant.job_variants_id),
-        asset_selection=[dg.AssetKey(name) for name in _STAGE_NAMES[_STAGE_NAMES.index(variant.start_stage) :]],
+        # The job as a whole is built already; of a selection each run builds a job of its own.
+        asset_selection=None if left == _STAGE_NAMES else [dg.AssetKey(name) for name in left],
         tags={
             "job_variants/job_id": str(variant.job_id),
             "job_variants/tenant_id": variant.tenant_id or "none",

@@ -19,13 +19,13 @@ from variant_assets.job import variant_pipeline
 @dg.definitions
 def defs() -> dg.Definitions:
     """Loaded by Dagster, not by an import. A chosen model that cannot run is the code location's error, in the UI."""
-    require_runnable(os.environ)
     return _definitions()
 
 
 @cache
 def _definitions() -> dg.Definitions:
     """One object per process: Dagster asks again in every run, and a forked run finds what its server has built."""
+    require_runnable(os.environ)
     return dg.Definitions(
         assets=STAGES,
         asset_checks=[job_completion],
