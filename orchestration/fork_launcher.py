@@ -41,6 +41,8 @@ _MAKE_READY_AT = 0.9
 _REPORT_ATTEMPTS = 30
 _REPORT_PAUSE_S = 2.0
 _SOURCES = (".py", ".sql")
+# A worker lives for one run: pictures that come and go keep their pages, instead of being given fresh ones each time.
+_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(256 << 20), "MALLOC_TRIM_THRESHOLD_": str(512 << 20)}
 _SOURCE_FOLDERS = ("orchestration", "resources", "sensors", "sql", "variant_assets")
 
 logger = logging.getLogger(__name__)
@@ -93,6 +95,7 @@ class _Server:
                 ],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
+                env={**_MEMORY, **os.environ},
             )
         threading.Thread(target=self._listen, name=f"fork server {self._process.pid}", daemon=True).start()
 

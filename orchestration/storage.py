@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import wraps
 from typing import Any, Self
 
-from dagster import DagsterEvent, DagsterEventType, DagsterRunStatus, EventLogEntry
+from dagster import AssetKey, DagsterEvent, DagsterEventType, DagsterRunStatus, EventLogEntry, EventLogRecord
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
-from dagster._serdes import ConfigurableClassData
+from dagster._serdes import ConfigurableClassData, deserialize_value
 from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
 from dagster_postgres.utils import (
     create_pg_engine,
@@ -208,6 +208,14 @@ class PooledEventLogStorage(_Pooled, PostgresEventLogStorage):
         if dagster_event.event_type in ASSET_CHECK_EVENTS:
             self.store_asset_check_event(event, event_id)
 
+    def _get_latest_materialization_records(self, raw_asset_rows: Iterable[Any]) -> Mapping[AssetKey, Any]:
+        """As the stock class does, which then asks for the events of those without a record even if none is without."""
+        rows = list(raw_asset_rows)
+        records = {AssetKey.from_db_string(row["asset_key"]): _kept_record(row) for row in rows}
+        if None in records or None in records.values():
+            return super()._get_latest_materialization_records(rows)
+        return records  # type: ignore[return-value]
+
     def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
         """Asked some thirty times in a run, of one partition; what was there a moment ago counts as there."""
         key, now_s = (str(self.postgres_url), partitions_def_name, partition_key), time.monotonic()
@@ -223,6 +231,14 @@ class PooledEventLogStorage(_Pooled, PostgresEventLogStorage):
     def delete_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> None:
         _partitions_until_s.pop((str(self.postgres_url), partitions_def_name, partition_key), None)
         super().delete_dynamic_partition(partitions_def_name, partition_key)
+
+
+def _kept_record(row: Mapping[str, Any]) -> EventLogRecord | None:
+    """The last materialization, where the asset's own row holds it and nothing has been wiped."""
+    if not row["last_materialization"] or row["asset_details"]:
+        return None
+    kept = deserialize_value(row["last_materialization"])
+    return kept if isinstance(kept, EventLogRecord) else None
 
 
 class PooledScheduleStorage(_Pooled, PostgresScheduleStorage):

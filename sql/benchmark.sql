@@ -41,8 +41,18 @@ FROM dagster.runs r LEFT JOIN variant_requests q ON q.job_variants_id::text = r.
 WHERE r.partition = ANY (CAST(:variants AS text[]));
 
 -- name: traffic
--- Connections opened to and transactions ended in this database since it was made.
-SELECT sessions, xact_commit + xact_rollback AS transactions FROM pg_stat_database WHERE datname = current_database();
+-- Connections opened to this database since it was made.
+SELECT sessions FROM pg_stat_database WHERE datname = current_database();
+
+-- name: log_all_statements
+-- Of every session of the server, into its log; alone in its transaction, and in force after a reload.
+ALTER SYSTEM SET log_statement = 'all';
+
+-- name: log_no_statements
+ALTER SYSTEM RESET log_statement;
+
+-- name: reload_configuration
+SELECT pg_reload_conf();
 
 -- name: add_finished_variants
 -- History: finished jobs of three finished variants; the triggers are off for this transaction.

@@ -101,10 +101,10 @@ def _claim(context: dg.AssetExecutionContext, db: Database, stage: str) -> None:
 def _stop_if_terminated(context: dg.AssetExecutionContext, db: Database) -> None:
     """Ends the variant when an operator terminates the run: an interrupt that comes while a library is being imported
     is swallowed by it, or becomes an error of another kind."""
-    run = context.instance.get_run_by_id(context.run.run_id)
-    if run is not None and run.status is dg.DagsterRunStatus.CANCELING:
-        db.end_terminated_stage(variant_id(context.partition_key), run.run_id)
-        raise dg.Failure(f"run {run.run_id} was terminated", allow_retries=False)
+    run_id = context.run.run_id
+    if context.instance.get_runs_count(dg.RunsFilter(run_ids=[run_id], statuses=[dg.DagsterRunStatus.CANCELING])):
+        db.end_terminated_stage(variant_id(context.partition_key), run_id)
+        raise dg.Failure(f"run {run_id} was terminated", allow_retries=False)
 
 
 def _is_live(instance: dg.DagsterInstance, run_id: str) -> bool:

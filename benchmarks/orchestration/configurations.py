@@ -124,6 +124,7 @@ class Running:
     code_server: psutil.Process
     daemon: psutil.Process
     server: psutil.Process
+    server_log: Path
 
     def cpu_s(self) -> dict[str, float]:
         """CPU seconds so far, of ended processes too. Workers are all that code server and daemon have started."""
@@ -134,6 +135,11 @@ class Running:
             "daemon": daemon_s,
             "Postgres": _tree_cpu_s(self.server),
         }
+
+    def statements(self) -> int:
+        """How many the database server has logged so far; it does so only where it is told to."""
+        with self.server_log.open("rb") as log:
+            return sum(b"LOG:  statement: " in line for line in log)
 
     def look_ms(self) -> float:
         """How long a tick's look at the tables takes while nothing is to do, and with something; median of many."""
@@ -209,7 +215,7 @@ def running(configuration: Configuration, stages: StageSet, folder: Path) -> Ite
             _settled(started[-1], port)
         server_pid = int((state.postgres / "data" / "postmaster.pid").read_text().splitlines()[0])
         code_server, daemon = (psutil.Process(process.pid) for process in started)
-        yield Running(variables, code_server, daemon, psutil.Process(server_pid))
+        yield Running(variables, code_server, daemon, psutil.Process(server_pid), state.postgres / "log")
     finally:
         for process in reversed(started):
             if process.poll() is None:

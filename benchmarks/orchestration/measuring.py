@@ -16,6 +16,7 @@ from benchmarks.orchestration.configurations import Configuration, Running, Stag
 from benchmarks.orchestration.shop import Shop
 
 _WARM_UP = 3
+_LOGGED = 9
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def measure(configuration: Configuration, stages: StageSet, folder: Path, size: 
                               for name, value in found.items()}  # fmt: skip
                     figures |= _told(found if burst == min(size.bursts) else others)
         figures |= _told({"peak memory MB": round(max(peak_mb))})
+        figures |= _told({"statements per run": statements_per_run(service, shop)})
         figures |= _told({"idle CPU % of a core": idle(service, size.idle_s)})
         if stages.name == "trivial" and configuration.share == 1.0:
             figures |= _told(cost_of_history(service, shop, size))
@@ -101,7 +103,7 @@ def stream(shop: Shop, seconds: int, *, every_s: float) -> dict[str, list[float]
 
 
 def cost_of_burst(service: Running, shop: Shop, count: int) -> dict[str, Any]:
-    """So many variants at once: rate, CPU, connections and transactions of each."""
+    """So many variants at once: rate, CPU and connections of each."""
     [traffic] = shop.rows("traffic")
     cpu_s, begun_s = service.cpu_s(), time.monotonic()
     shop.until_complete(shop.order(count), within_s=900)
@@ -115,8 +117,16 @@ def cost_of_burst(service: Running, shop: Shop, count: int) -> dict[str, Any]:
         "CPU per variant s": round(sum(spent_s.values()) / count, 3),
         **{f"CPU per variant, {name} s": round(seconds / count, 3) for name, seconds in spent_s.items()},
         "connections per run": round((now.sessions - traffic.sessions) / count, 1),
-        "transactions per run": round((now.transactions - traffic.transactions) / count, 1),
     }
+
+
+def statements_per_run(service: Running, shop: Shop) -> float:
+    """Of a few runs at once, apart from every other figure: to log them costs time itself."""
+    before = service.statements()
+    with shop.statements_logged():
+        shop.until_complete(shop.order(_LOGGED))
+        time.sleep(1)
+    return round((service.statements() - before) / _LOGGED, 1)
 
 
 def idle(service: Running, seconds: int) -> float:

@@ -6,7 +6,8 @@ import json
 import select
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
@@ -18,6 +19,7 @@ from service.demo import ENGLISH, KOREAN
 
 TENANT = "bench"
 _KEPT_PARTITIONS = 8_000
+_RELOADED_WITHIN_S = 0.5
 
 
 class Shop:
@@ -46,6 +48,22 @@ class Shop:
         with self._engine.begin() as connection:
             result = connection.execute(load(SQL_FOLDER / "benchmark.sql")[query], parameters)
             return list(result) if result.returns_rows else []
+
+    @contextmanager
+    def statements_logged(self) -> Iterator[None]:
+        """The server writes every statement into its log until the block ends."""
+        try:
+            self._configure("log_all_statements")
+            yield
+        finally:
+            self._configure("log_no_statements")
+
+    def _configure(self, query: str) -> None:
+        statements = load(SQL_FOLDER / "benchmark.sql")
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(statements[query])
+            connection.execute(statements["reload_configuration"])
+        time.sleep(_RELOADED_WITHIN_S)
 
     def order(self, variants: int, *, per_job: int = 3) -> list[str]:
         """So many variants in jobs of three, each job in one transaction."""

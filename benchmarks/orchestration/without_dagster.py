@@ -57,7 +57,7 @@ def _work_through(module: str, variant: str) -> None:
             asset_key=asset.key,
             partition_key=variant,
             run=SimpleNamespace(run_id=run),
-            instance=SimpleNamespace(get_run_by_id=lambda _: None),
+            instance=SimpleNamespace(get_runs_count=lambda _: 0),
             retry_number=0,
         )
         function = asset.op.compute_fn.decorated_fn  # type: ignore[union-attr]

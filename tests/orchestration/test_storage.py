@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -75,6 +76,27 @@ def connections_ever(url: str) -> int:
         return int(
             connection.scalar(text("SELECT sessions FROM pg_stat_database WHERE datname = current_database()")) or 0
         )
+
+
+def test_the_last_materialization_is_the_stock_one_before_and_after_a_wipe(instance: dg.DagsterInstance) -> None:
+    storage = instance.event_log_storage
+    assert isinstance(storage, PooledEventLogStorage)
+
+    def ours_and_stock() -> tuple[Any, Any]:
+        rows = storage._fetch_asset_rows(asset_keys=[one.key])
+        stock = PostgresEventLogStorage._get_latest_materialization_records
+        return storage._get_latest_materialization_records(rows), stock(storage, rows)
+
+    for step in (
+        lambda: None,
+        lambda: dg.materialize([one], instance=instance),
+        lambda: dg.materialize([one], instance=instance),
+        lambda: instance.wipe_assets([one.key]),
+        lambda: dg.materialize([one], instance=instance),
+    ):
+        step()
+        ours, stock = ours_and_stock()
+        assert ours == stock
 
 
 @pytest.mark.parametrize(("ours", "stock"), PAIRS)
