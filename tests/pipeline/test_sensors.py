@@ -34,8 +34,11 @@ def swept(instance: dg.DagsterInstance, db: Database) -> str:
 
 
 def requested(result: dg.SensorResult) -> dict[UUID, list[str]]:
+    """The stages asked for of each variant; a request that selects none asks for the whole job."""
     return {
-        UUID(request.partition_key): [key.to_user_string() for key in request.asset_selection or ()]
+        UUID(request.partition_key): [key.to_user_string() for key in request.asset_selection]
+        if request.asset_selection
+        else list(STAGES)
         for request in result.run_requests or ()
     }
 
