@@ -7,30 +7,30 @@ import os
 import signal
 import socket
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from dagster import DagsterRun
+
+from orchestration.processes import started_ticks, this_boot
 
 WORKER_TAG = "job_variants/worker"
 
 
 @dataclass(frozen=True)
 class Worker:
-    """A process that certainly is this run's: ids are used again, an id with its start time is not."""
+    """A process that certainly is this run's."""
 
     run: str
     pid: int
     started_ticks: int
     host: str
-    # A container that was started again has a new one, and none of the processes of before.
     boot: str
 
     @classmethod
     def of_this_process(cls, run_id: str) -> Worker:
         pid = os.getpid()
-        started_ticks = _started_ticks(pid)
-        assert started_ticks is not None
-        return cls(run_id, pid, started_ticks, socket.gethostname(), _boot())
+        ticks = started_ticks(pid)
+        assert ticks is not None
+        return cls(run_id, pid, ticks, socket.gethostname(), this_boot())
 
     @classmethod
     def of_run(cls, run: DagsterRun) -> Worker | None:
@@ -50,7 +50,7 @@ class Worker:
 
     @property
     def is_alive(self) -> bool:
-        return self.boot == _boot() and _started_ticks(self.pid) == self.started_ticks
+        return self.boot == this_boot() and started_ticks(self.pid) == self.started_ticks
 
     def interrupt(self) -> bool:
         """Asks it to end; False when it has ended already."""
@@ -68,18 +68,3 @@ class Worker:
             return False
         finally:
             os.close(process)
-
-
-def _boot() -> str:
-    return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
-
-
-def _started_ticks(pid: int) -> int | None:
-    """Since the start of the machine, which no change of the clock moves; None for what has ended."""
-    try:
-        line = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    # The name in parentheses may hold spaces and parentheses itself.
-    state, *rest = line.rpartition(")")[2].split()
-    return None if state in "ZX" else int(rest[18])

@@ -12,29 +12,26 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import psutil
-
+from orchestration.processes import started_ticks, this_boot
 from resources.settings import parse_setting
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process that is certainly ours: its id may be reused, its id and start time together are not."""
+    """A process that is certainly ours."""
 
     name: str
     pid: int
-    created_s: float
+    started_ticks: int
+    boot: str
 
     @classmethod
     def of(cls, name: str, pid: int) -> Process:
-        return cls(name, pid, psutil.Process(pid).create_time())
+        """One that has ended meanwhile is not alive, and never was."""
+        return cls(name, pid, started_ticks(pid) or 0, this_boot())
 
     def is_alive(self) -> bool:
-        try:
-            found = psutil.Process(self.pid)
-            return bool(found.create_time() == self.created_s and found.status() != psutil.STATUS_ZOMBIE)
-        except psutil.NoSuchProcess:
-            return False
+        return self.boot == this_boot() and started_ticks(self.pid) == self.started_ticks
 
     def ask_to_end(self) -> None:
         """Says so to the whole process group, and does not wait."""

@@ -6,9 +6,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
+import psutil
 import pytest
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
@@ -142,8 +144,26 @@ def test_a_process_is_ended_by_its_id_and_start_time(sleeper: subprocess.Popen[b
     assert not process.is_alive()
 
 
+def test_a_process_is_still_itself_after_the_clock_was_set(
+    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = Process.of("sleeper", sleeper.pid)
+    moved_s = psutil.boot_time() + 60
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: moved_s)
+    assert process.is_alive()
+
+
+def test_a_process_that_has_just_ended_is_not_alive() -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    while Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        time.sleep(0.01)
+    ended = Process.of("child", child.pid)
+    child.wait()
+    assert not ended.is_alive()
+
+
 def test_another_process_under_a_reused_id_is_left_alone(sleeper: subprocess.Popen[bytes]) -> None:
-    Process("sleeper", sleeper.pid, created_s=1.0).end()
+    replace(Process.of("sleeper", sleeper.pid), started_ticks=1).end()
     time.sleep(0.2)
     assert sleeper.poll() is None
 
@@ -153,7 +173,8 @@ def test_what_a_dead_supervisor_has_left_behind_is_no_service_and_is_ended(
 ) -> None:
     given = {"STATE_FOLDER": str(tmp_path)}
     left = Process.of("daemon", sleeper.pid)
-    State(tmp_path).write(Record("http://127.0.0.1:3000", (Process("supervisor", sleeper.pid, created_s=1.0), left)))
+    dead = replace(left, name="supervisor", started_ticks=1)
+    State(tmp_path).write(Record("http://127.0.0.1:3000", (dead, left)))
     assert running_environment(given) is None
     assert stop(given)
     assert not left.is_alive()
