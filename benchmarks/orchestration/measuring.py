@@ -14,9 +14,11 @@ import numpy as np
 
 from benchmarks.orchestration.configurations import Configuration, Running, StageSet, running
 from benchmarks.orchestration.shop import Shop
+from benchmarks.orchestration.without_dagster import throughput
 
 _WARM_UP = 3
 _LOGGED = 9
+_TURNS = 3
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ def measure(configuration: Configuration, stages: StageSet, folder: Path, size: 
                     others = {name if name.startswith("burst") else f"burst of {burst}, {name}": value
                               for name, value in found.items()}  # fmt: skip
                     figures |= _told(found if burst == min(size.bursts) else others)
+            if stages.name == "embedded" and configuration.share == 1.0:
+                figures |= _told(share_of_the_limit(shop, stages, min(size.bursts), folder))
         figures |= _told({"peak memory MB": round(max(peak_mb))})
         figures |= _told({"statements per run": statements_per_run(service, shop)})
         figures |= _told({"idle CPU % of a core": idle(service, size.idle_s)})
@@ -118,6 +122,19 @@ def cost_of_burst(service: Running, shop: Shop, count: int) -> dict[str, Any]:
         **{f"CPU per variant, {name} s": round(seconds / count, 3) for name, seconds in spent_s.items()},
         "connections per run": round((now.sessions - traffic.sessions) / count, 1),
     }
+
+
+def share_of_the_limit(shop: Shop, stages: StageSet, count: int, folder: Path) -> dict[str, float]:
+    """The rate of a burst against that of no Dagster, measured in turn: from minute to minute a shared machine differs
+    by more than what is asked."""
+    shares = []
+    for turn in range(_TURNS):
+        begun_s = time.monotonic()
+        shop.until_complete(shop.order(count), within_s=900)
+        rate = count / (time.monotonic() - begun_s) * 60
+        time.sleep(3)
+        shares.append(rate / throughput(stages, count, folder / f"limit {turn}") * 100)
+    return {f"burst of {count}, share of no Dagster, median of {_TURNS} %": round(float(np.median(shares)), 1)}
 
 
 def statements_per_run(service: Running, shop: Shop) -> float:
