@@ -240,6 +240,19 @@ def test_a_plate_at_the_edge_reaches_it_and_its_text_keeps_away(fonts: Fonts) ->
     assert plate.intersection_area(region) == pytest.approx(plate.area)
 
 
+@settings(max_examples=15, deadline=None)
+@given(st.floats(0.3, 0.8), st.floats(0.08, 0.3))
+def test_a_plate_proves_its_contrast_even_where_the_text_fills_its_region(
+    fonts: Fonts, width: float, height: float
+) -> None:
+    image = checkerboard(600, 600)
+    plan = one_region(image, Rect(x=0.1, y=0.1, width=width, height=height), occlusion=0.5)
+    layout = drawn_unless_too_long(image, plan, "갓 구운 크루아상", fonts)
+    if layout is not None:
+        ad = render(image, plan, "갓 구운 크루아상", fonts, analysis())[1]
+        assert measure(image, ad, layout, fonts).passes_aa
+
+
 def test_nothing_but_panel_and_glyphs_changes_the_picture(fonts: Fonts) -> None:
     image = noise(800, 800)
     layout, ad = banner_ad(image, COPY, fonts)

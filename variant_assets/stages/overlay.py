@@ -115,13 +115,14 @@ def _beside(image: Image, mask: Mask, line: SetLine) -> Image:
 
 
 def _plate(block: Block, region: Rect, size: Size, paint: Paint) -> Panel:
-    """Around the text and no larger than its region, but up to the picture's edges where the region is."""
+    """Around the text, past all that is measured, else inside its region; up to the edges where that is."""
     em = block.headline.font_size_px
-    box = inner_corners(region, size)
+    box, needed_px = inner_corners(region, size), _grown(block.ink, RING_PX + 1, size)
     left, top, right, bottom = _grown(block.ink, round(0.45 * em), size)
-    left, top = (0 if box[0] == 0 else max(left, box[0])), (0 if box[1] == 0 else max(top, box[1]))
-    right = size.width_px if box[2] == size.width_px else min(right, box[2])
-    bottom = size.height_px if box[3] == size.height_px else min(bottom, box[3])
+    left = 0 if box[0] == 0 else min(needed_px[0], max(left, box[0]))
+    top = 0 if box[1] == 0 else min(needed_px[1], max(top, box[1]))
+    right = size.width_px if box[2] == size.width_px else max(needed_px[2], min(right, box[2]))
+    bottom = size.height_px if box[3] == size.height_px else max(needed_px[3], min(bottom, box[3]))
     bleeds = left == 0 or top == 0 or right == size.width_px or bottom == size.height_px
     rect = Rect.from_corners_px(left, top, right, bottom, size)
     return Panel(rect=rect, color=paint.scrim, opacity=paint.opacity, radius_px=0.0 if bleeds else round(0.3 * em))
