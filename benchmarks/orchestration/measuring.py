@@ -106,18 +106,24 @@ def stream(shop: Shop, seconds: int, *, every_s: float) -> dict[str, list[float]
     return shop.latencies_s(found)
 
 
+def rate_of_burst(shop: Shop, count: int) -> float:
+    """Variants a minute of so many at once."""
+    begun_s = time.monotonic()
+    shop.until_complete(shop.order(count), within_s=900)
+    return count / (time.monotonic() - begun_s) * 60
+
+
 def cost_of_burst(service: Running, shop: Shop, count: int) -> dict[str, Any]:
     """So many variants at once: rate, CPU and connections of each."""
     [traffic] = shop.rows("traffic")
-    cpu_s, begun_s = service.cpu_s(), time.monotonic()
-    shop.until_complete(shop.order(count), within_s=900)
-    took_s = time.monotonic() - begun_s
+    cpu_s = service.cpu_s()
+    rate = rate_of_burst(shop, count)
     # Runs end a moment after their variants, and the server counts a connection when it has ended.
     time.sleep(3)
     spent_s = {name: after - cpu_s[name] for name, after in service.cpu_s().items()}
     [now] = shop.rows("traffic")
     return {
-        f"burst of {count}, variants a minute": round(count / took_s * 60, 1),
+        f"burst of {count}, variants a minute": round(rate, 1),
         "CPU per variant s": round(sum(spent_s.values()) / count, 3),
         **{f"CPU per variant, {name} s": round(seconds / count, 3) for name, seconds in spent_s.items()},
         "connections per run": round((now.sessions - traffic.sessions) / count, 1),
@@ -129,9 +135,7 @@ def share_of_the_limit(shop: Shop, stages: StageSet, count: int, folder: Path) -
     by more than what is asked."""
     shares = []
     for turn in range(_TURNS):
-        begun_s = time.monotonic()
-        shop.until_complete(shop.order(count), within_s=900)
-        rate = count / (time.monotonic() - begun_s) * 60
+        rate = rate_of_burst(shop, count)
         time.sleep(3)
         shares.append(rate / throughput(stages, count, folder / f"limit {turn}") * 100)
     return {f"burst of {count}, share of no Dagster, median of {_TURNS} %": round(float(np.median(shares)), 1)}

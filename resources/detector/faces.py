@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resources.pictures import Picture
-
-Corners = tuple[int, int, int, int]  # left, top, right, bottom
+from variant_assets.stages.geometry import Corners
 
 SIDE_PX = 256
 SCALE_STEP = 1.15
@@ -30,9 +29,9 @@ def load() -> None:
 
 
 def find_people(image: Picture) -> list[Corners]:
-    """Corners in px of the people whose faces look out of an RGB picture (height, width, 3), by OpenCV's own cascade.
+    """(left, top, right, bottom) in px of the people whose faces look out of an RGB picture (height, width, 3).
 
-    Of each person the head and, as far as the picture reaches, the body from the shoulders to the waist.
+    By OpenCV's own cascade. Of each person the head and, as far as the picture reaches, the body down to the waist.
     """
     import cv2
 

@@ -10,10 +10,10 @@ from resources.detector import Found, faces
 from resources.detector.background import standing_out
 from resources.detector.detail import border_of, detail, quadratic_through
 from resources.pictures import Picture, shrunk
+from variant_assets.stages.geometry import Corners
 from variant_assets.stages.values import DetectedObject, ModelInfo, Rect, Size
 
 Floats = NDArray[np.float32]
-Corners = tuple[int, int, int, int]
 Scored = tuple[float, Corners]
 
 _ALONGSIDE, _FILLED = 0.7, 0.75

@@ -127,9 +127,8 @@ def _steps(low: int, high: int, count: int) -> list[int]:
 def _blocks(parts: Parts, font_size_px: int, width_px: float, allowed: Limits, also_as_one: bool) -> Iterator[Estimate]:
     """The copy in its two sizes where they read as two, else, or also, in one size; none that is too wide."""
     two_sizes = bool(parts.secondary) and two_sizes_read_as_two(font_size_px, allowed)
-    one_text = Parts(f"{parts.headline} {parts.secondary}".strip(), "")
     # One size in one line needs the lowest band of all.
-    settings = [parts, one_text] if two_sizes and also_as_one else [parts] if two_sizes else [one_text]
+    settings = [parts, parts.as_one] if two_sizes and also_as_one else [parts] if two_sizes else [parts.as_one]
     for setting in settings:
         block = _block(setting, font_size_px, width_px, allowed)
         if block is not None:

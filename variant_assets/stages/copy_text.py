@@ -23,6 +23,11 @@ class Parts(NamedTuple):
     headline: str
     secondary: str
 
+    @property
+    def as_one(self) -> Parts:
+        """Both in one size."""
+        return Parts(f"{self.headline} {self.secondary}".strip(), "")
+
 
 def normalise_copy(copy: str) -> str:
     """NFC, invisible characters dropped, white space collapsed; line ends of the writer are kept.

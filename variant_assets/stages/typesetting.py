@@ -92,8 +92,7 @@ def set_in(parts: Parts, box: Corners, align: Align, faces: Faces, allowed: Limi
     A secondary paragraph is set smaller; when there is no room for two sizes, both are set as one text.
     """
     width, height = box[2] - box[0], box[3] - box[1]
-    one_text = Parts(f"{parts.headline} {parts.secondary}".strip(), "")
-    for shape in (parts, one_text) if parts.secondary else (one_text,):
+    for shape in (parts, parts.as_one) if parts.secondary else (parts.as_one,):
         for paragraphs in _candidates(shape, width, height, faces, allowed, fonts):
             block = _placed(paragraphs, box, align, fonts)
             if _inside(block.ink, box):
