@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,16 +106,15 @@ def _largest_worker_mb(state: State) -> Iterator[Callable[[], float]]:
     record = state.record()
     if record is None:
         raise RuntimeError("the service does not run")
-    launchers = [process.pid for process in record.processes if process.name in ("code-server", "daemon")]
+    launchers = [psutil.Process(each.pid) for each in record.processes if each.name in ("code-server", "daemon")]
     done, peaks = threading.Event(), [0.0]
 
     def watch() -> None:
         while not done.wait(0.05):
-            for child in (child for pid in launchers for child in psutil.Process(pid).children(recursive=True)):
-                try:
+            for child in (child for each in launchers for child in each.children(recursive=True)):
+                # It may end between the list and the look.
+                with suppress(psutil.NoSuchProcess):
                     peaks.append(child.memory_info().rss / 1e6)
-                except psutil.NoSuchProcess:
-                    continue
 
     watcher = threading.Thread(target=watch)
     watcher.start()

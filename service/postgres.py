@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -146,11 +146,12 @@ def _settled_port(folder: Path) -> int | None:
 def _end_orphans(folder: Path) -> None:
     """After a kill the server's sessions may work on, and keep a new one from starting; their work is lost anyway."""
     orphans = [process for process in psutil.process_iter(["name"]) if _belongs_to(process, folder / "data")]
-    for orphan in orphans:
-        orphan.send_signal(signal.SIGQUIT)
-    _, stubborn = psutil.wait_procs(orphans, timeout=5)
-    for orphan in stubborn:
-        orphan.kill()
+    for sign in (signal.SIGQUIT, signal.SIGKILL):
+        for orphan in orphans:
+            # It may end by itself meanwhile.
+            with suppress(psutil.NoSuchProcess):
+                orphan.send_signal(sign)
+        _, orphans = psutil.wait_procs(orphans, timeout=5)
 
 
 def _belongs_to(process: psutil.Process, data: Path) -> bool:

@@ -73,7 +73,11 @@ def running_environment(given: Mapping[str, str]) -> dict[str, str] | None:
     record = State.of(given).record()
     if record is None or not record.is_alive:
         return None
-    return dict(psutil.Process(record.supervisor.pid).environ())
+    try:
+        return dict(psutil.Process(record.supervisor.pid).environ())
+    except psutil.NoSuchProcess:
+        # It has ended since it was asked.
+        return None
 
 
 def prepare_database(database_url: str) -> list[str]:

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -36,17 +36,22 @@ class Process:
     def ask_to_end(self) -> None:
         """Says so to the whole process group, and does not wait."""
         if self.is_alive():
-            os.killpg(self.pid, signal.SIGTERM)
+            self._send(signal.SIGTERM)
 
     def end(self, patience_s: float = 15.0) -> None:
         """Asks the whole process group to end, then insists."""
         for sign in (signal.SIGTERM, signal.SIGKILL):
             if not self.is_alive():
                 return
-            os.killpg(self.pid, sign)
+            self._send(sign)
             give_up_s = time.monotonic() + patience_s
             while self.is_alive() and time.monotonic() < give_up_s:
                 time.sleep(0.05)
+
+    def _send(self, sign: signal.Signals) -> None:
+        # It may end by itself meanwhile.
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, sign)
 
 
 @dataclass(frozen=True)

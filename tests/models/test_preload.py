@@ -15,15 +15,14 @@ from service.state import State
 from tests.models.conftest import CACHE
 from tests.models.support.cpu_torchvision import hidden_in_children
 from tests.models.support.taught_llava import taught
+from tests.processes import fork_servers
 
 
 def fork_server(state: State) -> psutil.Process:
     record = state.record()
     assert record is not None
     [daemon] = [process for process in record.processes if process.name == "daemon"]
-    [server] = [
-        child for child in psutil.Process(daemon.pid).children() if "orchestration.fork_server" in child.cmdline()
-    ]
+    [server] = fork_servers(psutil.Process(daemon.pid).children())
     return server
 
 

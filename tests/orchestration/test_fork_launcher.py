@@ -30,6 +30,7 @@ from resources.settings import PROJECT
 from tests.databases import new_database
 from tests.orchestration.forked_jobs import defs
 from tests.orchestration.test_storage import instance_config
+from tests.processes import fork_servers
 
 MODULE = "tests.orchestration.forked_jobs"
 
@@ -106,18 +107,8 @@ def runs(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         config = {**instance_config(url), "run_launcher": launcher, "run_monitoring": {"enabled": True}}
         with dg.instance_for_test(overrides=config, temp_dir=str(tmp_path)) as instance:
             yield Runs(instance, sources)
-        wait(lambda: not fork_servers())
+        wait(lambda: not fork_servers(psutil.Process().children(recursive=True)))
         pooled_engine(url).dispose()
-
-
-def fork_servers() -> list[psutil.Process]:
-    """The servers of this test, and workers, which look the same."""
-    found = psutil.Process().children(recursive=True)
-    return [
-        process
-        for process in found
-        if process.status() != psutil.STATUS_ZOMBIE and "orchestration.fork_server" in process.cmdline()
-    ]
 
 
 def test_a_run_is_a_fork_of_the_server_and_succeeds(runs: Runs) -> None:

@@ -22,6 +22,7 @@ from service.running import environment, start, stop
 from service.state import State
 from service.ui import Ui
 from tests.pipeline.conftest import Studio, photograph
+from tests.processes import fork_servers
 from tests.shop import STAGES
 
 LAUNCH = """
@@ -87,7 +88,7 @@ class Live(Studio):
 
     def workers(self) -> list[psutil.Process]:
         """The run workers: what the daemon's fork server has forked."""
-        servers = psutil.Process(self.process("daemon")).children()
+        servers = fork_servers(psutil.Process(self.process("daemon")).children())
         return [child for server in servers for child in server.children()]
 
     def process(self, name: str) -> int:

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import psycopg2
 import pytest
 from psycopg2.extras import wait_select
 
+from service import postgres
 from service.postgres import Cluster, PostgresError, kill, running_port, start, stop
 
 
@@ -64,6 +66,22 @@ def test_a_session_that_outlives_a_killed_server_does_not_keep_the_next_one_from
     kill(folder)
     assert ask(start(folder), "SELECT 1") == [(1,)]
     session.close()
+
+
+def test_what_a_killed_server_left_behind_may_end_while_it_is_looked_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as left:
+
+        def belongs_and_ends(process: psutil.Process, _: Path) -> bool:
+            if process.pid != left.pid:
+                return False
+            left.kill()
+            left.wait()
+            return True
+
+        monkeypatch.setattr(postgres, "_belongs_to", belongs_and_ends)
+        assert ask(start(folder), "SELECT 1") == [(1,)]
 
 
 def test_a_pid_file_whose_process_id_another_program_has_by_now_is_no_running_server(folder: Path) -> None:

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -178,6 +178,29 @@ def test_what_a_dead_supervisor_has_left_behind_is_no_service_and_is_ended(
     assert running_environment(given) is None
     assert stop(given)
     assert not left.is_alive()
+
+
+@pytest.fixture
+def just_ended(monkeypatch: pytest.MonkeyPatch) -> Process:
+    """It lived when it was asked, and had ended a moment later."""
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True) as child:
+        process = Process.of("child", child.pid)
+        child.kill()
+    answers = iter([True])
+    monkeypatch.setattr(Process, "is_alive", lambda self: next(answers, False))
+    return process
+
+
+def test_a_service_that_ends_while_it_is_looked_at_does_not_run(tmp_path: Path, just_ended: Process) -> None:
+    State(tmp_path).write(Record("http://127.0.0.1:3000", (just_ended,)))
+    assert running_environment({"STATE_FOLDER": str(tmp_path)}) is None
+
+
+@pytest.mark.parametrize("how", [Process.end, Process.ask_to_end])
+def test_a_process_that_ends_before_it_is_told_to_has_ended(
+    just_ended: Process, how: Callable[[Process], None]
+) -> None:
+    how(just_ended)
 
 
 def test_the_record_of_what_runs_is_read_as_it_was_written(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
