@@ -12,14 +12,14 @@ from typing import Any
 from benchmarks.creative import sheet
 from benchmarks.creative.cost import cost
 from benchmarks.creative.defects import goals_of_defects, summary
-from benchmarks.creative.run import SceneFigures, all_scenes, run
+from benchmarks.creative.run import SceneFigures, run, scenes_of
 from benchmarks.creative.table import by_method, detector_figures, goals, print_table
 from benchmarks.report import publish
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = _arguments(arguments)
-    numbers = _spread(all_scenes(), given.limit)
+    numbers = _spread(scenes_of(given.edition), given.limit)
     results = run(numbers, given.workers)
     rows = by_method(results)
     print_table(rows)
@@ -52,13 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.creative", description=__doc__)
     parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument(
+        "--edition", type=int, default=0, help="0: the pictures tuned on; 1, 2, ...: others (default: 0)"
+    )
     parser.add_argument("--limit", type=int, help="only so many scenes, spread over all of them")
     parser.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--sheet", type=Path, help="write the 12 worst ads here, as .png or, small, as .jpg")
     return parser.parse_args(arguments)
 
 
-def _spread(numbers: list[int], limit: int | None) -> list[int]:
+def _spread(numbers: Sequence[int], limit: int | None) -> Sequence[int]:
     if limit is None or limit >= len(numbers):
         return numbers
     return [numbers[round(place * (len(numbers) - 1) / max(1, limit - 1))] for place in range(limit)]

@@ -44,12 +44,15 @@ class SceneFigures(NamedTuple):
     defects: DefectFigures
 
 
-def all_scenes() -> list[int]:
-    return list(range(len(list(scenes())) + len(list(photographs()))))
+def scenes_of(edition: int) -> range:
+    """The numbers of the pictures of one edition: as many in each, and of the same kinds, but others."""
+    count = len([*scenes(0), *photographs(0)])
+    return range(edition * count, (edition + 1) * count)
 
 
 def scene(number: int) -> Scene:
-    return [*scenes(), *photographs()][number]()
+    edition, place = divmod(number, len(scenes_of(0)))
+    return [*scenes(number - place), *photographs(edition)][place]()
 
 
 def given(number: int, tools: Tools) -> Given:

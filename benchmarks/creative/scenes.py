@@ -62,9 +62,12 @@ def object_mask(found: TrueObject, size: Size) -> Bits:
     return mask
 
 
-def scenes() -> Iterator[Callable[[], Scene]]:
-    """Every ground in both lights six times; arrangements, formats and things take turns. Made when called."""
-    for number, (ground, dark, _) in enumerate(product(grounds.GROUNDS, (False, True), range(6))):
+def scenes(first: int) -> Iterator[Callable[[], Scene]]:
+    """Every ground in both lights six times; arrangements, formats and things take turns. Made when called.
+
+    They are numbered from `first`: another number is another scene.
+    """
+    for number, (ground, dark, _) in enumerate(product(grounds.GROUNDS, (False, True), range(6)), start=first):
         layout = _LAYOUTS[(number * 5 + number // len(_LAYOUTS)) % len(_LAYOUTS)]
         yield _maker(number, ground, dark, layout, FORMATS[(number + number // 3) % len(FORMATS)])
 
