@@ -12,6 +12,7 @@ from resources.ocr.ink import INK_BELOW, Map
 from resources.ocr.syllables import Match, best_matches
 
 PITCH = 0.95  # of the line's height: how wide a syllable is
+LOWEST_PX = 6  # what is lower is a rule or the edge of a line cut off, not a row of tiny syllables
 NARROWEST, WIDEST = 0.35, 1.12  # of the pitch
 FAMILIAR = 0.95  # what syllables in their own font reach from 32 px on; smaller ones see all fonts
 SIGN_LIKENESS = 0.62  # what is less like any syllable is a sign
@@ -35,7 +36,7 @@ class Cells(NamedTuple):
 
 def read_cells(ink: Map, height_px: int, fonts: Sequence[Path]) -> Cells:
     """The cut that makes the most ink the most like syllables; fonts are tried until one looks familiar."""
-    pitch = PITCH * height_px
+    pitch = PITCH * max(height_px, LOWEST_PX)
     runs = _runs(ink, pitch)
     spans = [(i, j) for i in range(len(runs)) for j in range(i, len(runs)) if _fits(runs, i, j, pitch)]
     glyphs = [ink[:, runs[i][0] : runs[j][1]] for i, j in spans]

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resources.ocr import latin, line_pixels
@@ -69,6 +69,16 @@ def test_a_line_is_cut_into_its_syllables_and_signs() -> None:
     ink = ink_map(image, corners, line.fill)
     found = read_cells(ink, corners[3] - corners[1], [FONT]).cells
     assert [cell.syllable for cell in found] == ["짬", "뽕", *[""] * 6, "원"]
+    assert all(a.right <= b.left for a, b in pairwise(found))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 12), st.lists(st.tuples(st.integers(1, 60), st.integers(0, 4)), min_size=1, max_size=5))
+def test_ink_that_is_no_writing_is_cut_from_left_to_right(height_px: int, bars: list[tuple[int, int]]) -> None:
+    row = np.concatenate([np.repeat([0.0, 1.0], bar) for bar in bars])
+    ink = np.pad(np.tile(row, (height_px, 1)), MARGIN_PX, constant_values=1.0).astype(np.float32)
+    found = read_cells(ink, height_px, [FONT]).cells
+    assert [ink[:, cell.left : cell.right].min() for cell in found] == [0.0] * len(found)
     assert all(a.right <= b.left for a, b in pairwise(found))
 
 
