@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +12,7 @@ from resources.detector import Found, faces
 from resources.detector.background import standing_out
 from resources.detector.detail import border_of, detail, quadratic_through
 from resources.pictures import Picture, shrunk
-from variant_assets.stages.geometry import Corners
+from variant_assets.stages.geometry import Bits, Corners
 from variant_assets.stages.values import DetectedObject, ModelInfo, Rect, Size
 
 Floats = NDArray[np.float32]
@@ -33,6 +35,7 @@ class SaliencyDetector:
     _RESIDUAL_SCALES_PX = (32, 64, 128)
     # Below this Lab distance (just noticeable is 2.3) a picture has no object, only texture.
     _LEAST_DISTANCE = 14.0
+    _BEYOND_BORDER = 4.0
     # What stands out from the background so far is an object even in a colour that the border shows.
     _CLEARLY_APART = 0.3
     _LEAST_AREA, _MOST_AREA = 0.004, 0.95
@@ -43,7 +46,7 @@ class SaliencyDetector:
     # Measured on photographs and on scenes with known objects: most of the objects inside, least of the rest.
     _BACKGROUND_SHARE, _DETAIL_SHARE, _OF_OTSU = 0.4, 0.14, 0.8
 
-    info = ModelInfo(provider="embedded", model="saliency", revision="3", parameters={"long_side_px": _LONG_SIDE_PX})
+    info = ModelInfo(provider="embedded", model="saliency", revision="4", parameters={"long_side_px": _LONG_SIDE_PX})
 
     survives_fork = True
 
@@ -80,33 +83,45 @@ class SaliencyDetector:
 
         grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
         residual = np.mean([_spectral_residual(grey, side) for side in self._RESIDUAL_SCALES_PX], axis=0)
-        color = np.clip(distance / max(float(np.percentile(distance, 98)), self._LEAST_DISTANCE), 0, 1)
+        # Fully another colour: as the farthest there are, or far beyond how the border's own colours vary.
+        border = distance[border_of(distance.shape, _margin_px(*distance.shape))]
+        far = min(float(np.percentile(distance, 98)), self._BEYOND_BORDER * float(np.percentile(border, 90)))
+        color = np.clip(distance / max(far, self._LEAST_DISTANCE), 0, 1)
         near = cv2.GaussianBlur((0.75 * color + 0.25 * residual).astype(np.float32), (0, 0), 2.5)
         both = (1 - self._BACKGROUND_SHARE) * near + self._BACKGROUND_SHARE * apart
         return np.asarray((1 - self._DETAIL_SHARE) * both + self._DETAIL_SHARE * detailed, dtype=np.float32)
 
     def _boxes(self, prominence: Floats, distance: Floats, apart: Floats) -> list[Scored]:
+        eight_bit = np.clip(prominence * 255, 0, 255).astype(np.uint8)
+        found = []
+        for corners, on in self._parts(eight_bit, np.ones(eight_bit.shape, bool), self._OF_OTSU):
+            differs = (
+                # Not the median: detail shows around a thing as well.
+                float(np.percentile(distance[on], 60)) >= self._LEAST_DISTANCE / 2
+                or float(np.median(apart[on])) >= self._CLEARLY_APART
+            )
+            if differs:
+                found.append((round(min(1.0, float(prominence[on].mean())), 4), corners))
+        height, width = eight_bit.shape
+        return _joined(_merged(found), self._JOINED_GAP * width, self._JOINED_GAP * height)
+
+    def _parts(self, prominence: Picture, within: Bits, of_otsu: float) -> Iterator[tuple[Corners, Bits]]:
+        """Connected places above Otsu's threshold; one that fills the picture is cut again, by its own."""
         import cv2
 
-        eight_bit = np.clip(prominence * 255, 0, 255).astype(np.uint8)
-        otsu, _ = cv2.threshold(eight_bit, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-        bits: Picture = np.where(eight_bit > self._OF_OTSU * otsu, 255, 0).astype(np.uint8)
+        otsu, _ = cv2.threshold(prominence[within], 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+        bits: Picture = np.where(within & (prominence > of_otsu * otsu), 255, 0).astype(np.uint8)
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
         smooth = cv2.morphologyEx(cv2.morphologyEx(bits, cv2.MORPH_OPEN, disc), cv2.MORPH_CLOSE, disc)
         count, labels, stats, _ = cv2.connectedComponentsWithStats(smooth, connectivity=8)
-        pixels = smooth.size
-        found = []
         for number in range(1, count):
             left, top, width, height, area = (int(value) for value in stats[number])
             on = labels == number
-            differs = (
-                float(np.median(distance[on])) >= self._LEAST_DISTANCE / 2
-                or float(np.median(apart[on])) >= self._CLEARLY_APART
-            )
-            if differs and self._LEAST_AREA * pixels <= area and width * height <= self._MOST_AREA * pixels:
-                score = round(min(1.0, float(prominence[on].mean())), 4)
-                found.append((score, (left, top, left + width, top + height)))
-        return _joined(_merged(found), self._JOINED_GAP * smooth.shape[1], self._JOINED_GAP * smooth.shape[0])
+            if width * height > self._MOST_AREA * on.size:
+                if area < within.sum():
+                    yield from self._parts(prominence, on, 1.0)
+            elif area >= self._LEAST_AREA * on.size:
+                yield (left, top, left + width, top + height), on
 
 
 def _distance_to_border(small: Picture, colors: int) -> Floats:
@@ -114,7 +129,7 @@ def _distance_to_border(small: Picture, colors: int) -> Floats:
     import cv2
 
     lab = np.asarray(cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), dtype=np.float32)
-    margin = max(2, min(small.shape[:2]) // 24)
+    margin = _margin_px(*lab.shape[:2])
     sides = [lab[:margin], lab[-margin:], lab[:, :margin], lab[:, -margin:]]
     border = np.concatenate([side.reshape(-1, 3) for side in sides])
     cv2.setRNGSeed(1)
@@ -127,6 +142,10 @@ def _distance_to_border(small: Picture, colors: int) -> Floats:
     background = centers[common] if common.any() else centers
     to_colors = np.min([np.linalg.norm(lab - center, axis=2) for center in background], axis=0)
     return np.asarray(np.minimum(to_colors, _distance_to_gradient(lab, margin)), dtype=np.float32)
+
+
+def _margin_px(height: int, width: int) -> int:
+    return max(2, min(height, width) // 24)
 
 
 def _distance_to_gradient(lab: Floats, margin: int) -> Floats:

@@ -50,6 +50,21 @@ def test_two_things_with_no_room_for_text_between_them_are_one() -> None:
     assert found[0].box.height > 0.6
 
 
+def test_the_part_of_a_thing_that_has_nearly_the_table_s_colour_belongs_to_it() -> None:
+    picture = scene()
+    picture[220:300, 140:260] = (170, 175, 185)
+    picture[140:220, 140:260] = (200, 20, 60)
+    assert inside_best(picture, Rect(x=0.35, y=0.35, width=0.3, height=0.4)) > 0.95
+
+
+def test_of_what_reaches_every_edge_the_most_prominent_part_is_kept_clear() -> None:
+    picture = scene()
+    picture[185:215] = picture[:, 185:215] = (170, 70, 90)
+    picture[120:280, 120:280] = (200, 20, 60)
+    assert inside_best(picture, Rect(x=0.3, y=0.3, width=0.4, height=0.4)) > 0.95
+    assert max(found.box.area for found in DETECTOR.detect(picture).objects) < 0.5
+
+
 @pytest.mark.parametrize("value", [0, 127, 255])
 def test_a_plain_picture_has_no_object(value: int) -> None:
     assert DETECTOR.detect(np.full((300, 500, 3), value, dtype=np.uint8)).objects == ()
