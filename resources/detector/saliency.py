@@ -44,7 +44,7 @@ class SaliencyDetector:
     # Of the picture's width or height: no text goes between things that stand so close.
     _JOINED_GAP = 0.07
     # Measured on photographs and on scenes with known objects: most of the objects inside, least of the rest.
-    _BACKGROUND_SHARE, _DETAIL_SHARE, _OF_OTSU = 0.4, 0.14, 0.8
+    _BACKGROUND_SHARE, _DETAIL_SHARE, _OF_OTSU, _OF_OTSU_AGAIN = 0.4, 0.14, 0.8, 1.1
 
     info = ModelInfo(provider="embedded", model="saliency", revision="4", parameters={"long_side_px": _LONG_SIDE_PX})
 
@@ -84,8 +84,9 @@ class SaliencyDetector:
         grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
         residual = np.mean([_spectral_residual(grey, side) for side in self._RESIDUAL_SCALES_PX], axis=0)
         # Fully another colour: as the farthest there are, or far beyond how the border's own colours vary.
-        border = distance[border_of(distance.shape, _margin_px(*distance.shape))]
-        far = min(float(np.percentile(distance, 98)), self._BEYOND_BORDER * float(np.percentile(border, 90)))
+        # Of a border wide enough for a cloth's whole pattern.
+        border = distance[border_of(distance.shape, max(distance.shape) // 8)]
+        far = min(float(np.percentile(distance, 98)), self._BEYOND_BORDER * float(np.percentile(border, 85)))
         color = np.clip(distance / max(far, self._LEAST_DISTANCE), 0, 1)
         near = cv2.GaussianBlur((0.75 * color + 0.25 * residual).astype(np.float32), (0, 0), 2.5)
         both = (1 - self._BACKGROUND_SHARE) * near + self._BACKGROUND_SHARE * apart
@@ -96,8 +97,7 @@ class SaliencyDetector:
         found = []
         for corners, on in self._parts(eight_bit, np.ones(eight_bit.shape, bool), self._OF_OTSU):
             differs = (
-                # Not the median: detail shows around a thing as well.
-                float(np.percentile(distance[on], 60)) >= self._LEAST_DISTANCE / 2
+                float(np.median(distance[on])) >= self._LEAST_DISTANCE / 2
                 or float(np.median(apart[on])) >= self._CLEARLY_APART
             )
             if differs:
@@ -119,7 +119,7 @@ class SaliencyDetector:
             on = labels == number
             if width * height > self._MOST_AREA * on.size:
                 if area < within.sum():
-                    yield from self._parts(prominence, on, 1.0)
+                    yield from self._parts(prominence, on, self._OF_OTSU_AGAIN)
             elif area >= self._LEAST_AREA * on.size:
                 yield (left, top, left + width, top + height), on
 
@@ -129,7 +129,7 @@ def _distance_to_border(small: Picture, colors: int) -> Floats:
     import cv2
 
     lab = np.asarray(cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), dtype=np.float32)
-    margin = _margin_px(*lab.shape[:2])
+    margin = max(2, min(small.shape[:2]) // 24)
     sides = [lab[:margin], lab[-margin:], lab[:, :margin], lab[:, -margin:]]
     border = np.concatenate([side.reshape(-1, 3) for side in sides])
     cv2.setRNGSeed(1)
@@ -142,10 +142,6 @@ def _distance_to_border(small: Picture, colors: int) -> Floats:
     background = centers[common] if common.any() else centers
     to_colors = np.min([np.linalg.norm(lab - center, axis=2) for center in background], axis=0)
     return np.asarray(np.minimum(to_colors, _distance_to_gradient(lab, margin)), dtype=np.float32)
-
-
-def _margin_px(height: int, width: int) -> int:
-    return max(2, min(height, width) // 24)
 
 
 def _distance_to_gradient(lab: Floats, margin: int) -> Floats:
