@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from benchmarks.creative.scenes import Scene
 from variant_assets.stages.drawing import advances, drawn
 from variant_assets.stages.fonts import Fonts
@@ -35,13 +37,13 @@ DEFECTS: dict[str, Change] = {}
 
 
 def spoil(defect: str, good: Good) -> Bad | None:
-    """None where the defect does not apply, as a wrong digit to a copy without one."""
+    """None where the defect does not apply: a wrong digit to a copy without one, exchanged colours to a grey ad."""
     changed = DEFECTS[defect](good)
     if changed is None:
         return None
     if isinstance(changed, Layout):
         return Bad(changed, drawn(good.scene.image, changed, good.fonts))
-    return Bad(good.layout, changed)
+    return None if np.array_equal(changed, good.image) else Bad(good.layout, changed)
 
 
 def defect(name: str) -> Callable[[Change], Change]:

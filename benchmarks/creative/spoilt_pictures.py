@@ -105,9 +105,9 @@ def _second_text(good: Good) -> Image | None:
 
 @defect("a second text elsewhere")
 def _watermark(good: Good) -> Image:
-    height_px = good.layout.size.height_px
-    down_px = (0.75 if good.layout.ink.y < 0.5 else -0.5) * height_px
-    shifted = moved(good.layout, 0.0, down_px if good.layout.ink.y * height_px + down_px >= 0 else -0.3 * height_px)
+    ink = good.layout.ink
+    down = 0.5 if ink.y + ink.height / 2 < 0.5 else -0.5
+    shifted = moved(good.layout, 0.0, down * good.layout.size.height_px)
     return with_glyphs(good.image, glyph_mask(shifted, good.fonts), good.layout.fill)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from benchmarks.creative.defects import complaints
@@ -34,3 +35,9 @@ def test_a_defect_is_seen(kind: str, made: tuple[Given, Ad, Tools, Ocr]) -> None
         assert kind in {"its panel missing in the picture only", "the won sign lost"}
         return
     assert complaints(given, bad.layout, bad.image, its_tools, ocr)
+
+
+def test_what_changes_nothing_is_no_defect(made: tuple[Given, Ad, Tools, Ocr]) -> None:
+    given, ad, its_tools, _ = made
+    grey = ad.image.mean(axis=2, keepdims=True).repeat(3, axis=2).astype(np.uint8)
+    assert spoil("red and blue exchanged", Good(given.scene, ad.layout, grey, its_tools.fonts)) is None
