@@ -35,6 +35,7 @@ class SaliencyDetector:
     _RESIDUAL_SCALES_PX = (32, 64, 128)
     # Below this Lab distance (just noticeable is 2.3) a picture has no object, only texture.
     _LEAST_DISTANCE = 14.0
+    # So many times what the border's own colours vary is fully another colour.
     _BEYOND_BORDER = 4.0
     # What stands out from the background so far is an object even in a colour that the border shows.
     _CLEARLY_APART = 0.3
@@ -83,8 +84,7 @@ class SaliencyDetector:
 
         grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
         residual = np.mean([_spectral_residual(grey, side) for side in self._RESIDUAL_SCALES_PX], axis=0)
-        # Fully another colour: as the farthest there are, or far beyond how the border's own colours vary.
-        # Of a border wide enough for a cloth's whole pattern.
+        # Wide enough for a cloth's whole pattern.
         border = distance[border_of(distance.shape, max(distance.shape) // 8)]
         far = min(float(np.percentile(distance, 98)), self._BEYOND_BORDER * float(np.percentile(border, 85)))
         color = np.clip(distance / max(far, self._LEAST_DISTANCE), 0, 1)
@@ -106,7 +106,7 @@ class SaliencyDetector:
         return _joined(_merged(found), self._JOINED_GAP * width, self._JOINED_GAP * height)
 
     def _parts(self, prominence: Picture, within: Bits, of_otsu: float) -> Iterator[tuple[Corners, Bits]]:
-        """Connected places above Otsu's threshold; one that fills the picture is cut again, by its own."""
+        """Connected places above Otsu's threshold; one that fills the picture is cut again, above its own."""
         import cv2
 
         otsu, _ = cv2.threshold(prominence[within], 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
