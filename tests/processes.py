@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import psutil
 
 
-def fork_servers(among: Iterable[psutil.Process]) -> list[psutil.Process]:
-    """Those that run, and workers, which look the same."""
-    return [process for process in among if "orchestration.fork_server" in _command_line(process)]
+def fork_servers(of: psutil.Process, *, recursive: bool = False) -> list[psutil.Process]:
+    """Those of its children that run; with `recursive` of all below it, and workers, which look the same, too."""
+    return [
+        process for process in of.children(recursive=recursive) if "orchestration.fork_server" in _command_line(process)
+    ]
 
 
 def _command_line(process: psutil.Process) -> list[str]:

@@ -44,14 +44,18 @@ class SceneFigures(NamedTuple):
     defects: DefectFigures
 
 
+@cache
+def _per_edition() -> int:
+    return len([*scenes(0), *photographs(0)])
+
+
 def scenes_of(edition: int) -> range:
     """The numbers of the pictures of one edition: as many in each, and of the same kinds, but others."""
-    count = len([*scenes(0), *photographs(0)])
-    return range(edition * count, (edition + 1) * count)
+    return range(edition * _per_edition(), (edition + 1) * _per_edition())
 
 
 def scene(number: int) -> Scene:
-    edition, place = divmod(number, len(scenes_of(0)))
+    edition, place = divmod(number, _per_edition())
     return [*scenes(number - place), *photographs(edition)][place]()
 
 

@@ -22,7 +22,7 @@ def fork_server(state: State) -> psutil.Process:
     record = state.record()
     assert record is not None
     [daemon] = [process for process in record.processes if process.name == "daemon"]
-    [server] = fork_servers(psutil.Process(daemon.pid).children())
+    [server] = fork_servers(psutil.Process(daemon.pid))
     return server
 
 

@@ -107,7 +107,7 @@ def runs(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         config = {**instance_config(url), "run_launcher": launcher, "run_monitoring": {"enabled": True}}
         with dg.instance_for_test(overrides=config, temp_dir=str(tmp_path)) as instance:
             yield Runs(instance, sources)
-        wait(lambda: not fork_servers(psutil.Process().children(recursive=True)))
+        wait(lambda: not fork_servers(psutil.Process(), recursive=True))
         pooled_engine(url).dispose()
 
 

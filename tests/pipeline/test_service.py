@@ -88,7 +88,7 @@ class Live(Studio):
 
     def workers(self) -> list[psutil.Process]:
         """The run workers: what the daemon's fork server has forked."""
-        servers = fork_servers(psutil.Process(self.process("daemon")).children())
+        servers = fork_servers(psutil.Process(self.process("daemon")))
         return [child for server in servers for child in server.children()]
 
     def process(self, name: str) -> int:
