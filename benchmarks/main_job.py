@@ -27,7 +27,7 @@ from resources.vlm.measured import MeasuredVision
 from service.demo import KOREAN, Demo, generated_images
 from service.running import environment, start, stop
 from service.state import State
-from variant_assets.stages.fonts import Fonts
+from stages.type.fonts import Fonts
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

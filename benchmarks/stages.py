@@ -11,14 +11,14 @@ from typing import NamedTuple
 from resources.detector import Detector
 from resources.ocr import Ocr
 from resources.vlm import VisionModel
-from variant_assets.stages.fonts import Fonts
-from variant_assets.stages.geometry import Image, size_of
-from variant_assets.stages.iou_eval import overlap
-from variant_assets.stages.ocr_eval import lines_to_read, score
-from variant_assets.stages.overlay import render
-from variant_assets.stages.planner import plan
-from variant_assets.stages.readability_eval import measure
-from variant_assets.stages.yolo_detect import forbid
+from stages.imaging.geometry import Image, size_of
+from stages.iou_eval import overlap
+from stages.ocr_eval import lines_to_read, score
+from stages.overlay import render
+from stages.planner import plan
+from stages.readability_eval import measure
+from stages.type.fonts import Fonts
+from stages.yolo_detect import forbid
 
 ROUNDS = 5
 

@@ -43,7 +43,7 @@ _REPORT_PAUSE_S = 2.0
 _SOURCES = (".py", ".sql")
 # A worker lives for one run: pictures that come and go keep their pages, instead of being given fresh ones each time.
 _MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(256 << 20), "MALLOC_TRIM_THRESHOLD_": str(512 << 20)}
-_SOURCE_FOLDERS = ("orchestration", "resources", "sensors", "sql", "variant_assets")
+_SOURCE_FOLDERS = ("orchestration", "resources", "sensors", "sql", "stages", "variant_assets")
 
 logger = logging.getLogger(__name__)
 

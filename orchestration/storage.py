@@ -25,7 +25,7 @@ from dagster_postgres.utils import (
 from sqlalchemy import Connection, Engine, inspect, make_url
 from sqlalchemy.pool import QueuePool
 
-from resources.pings import ping_after_a_rest
+from orchestration.pool_ping import ping_after_a_rest
 
 # Idle connections that a process keeps; under load it opens more and closes them afterwards.
 KEPT = 2

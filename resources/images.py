@@ -19,8 +19,8 @@ from uuid import UUID, uuid5
 import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
-from resources.pictures import Picture
-from variant_assets.stages.values import StageError
+from stages.imaging.resizing import Picture
+from stages.values import StageError
 
 # Kept from before ultralytics puts its own in its place, which installs packages for files that it does not know.
 _open_image = Image.open

@@ -10,7 +10,6 @@ from typing import Any
 import dagster as dg
 from PIL import Image
 
-from resources.database import Database
 from resources.detector import Detector
 from resources.detector.saliency import SaliencyDetector
 from resources.detector.yolo import YoloDetector, YoloSettings
@@ -18,12 +17,13 @@ from resources.images import ImageStore
 from resources.ocr import Ocr
 from resources.ocr.embedded import EmbeddedOcr
 from resources.ocr.paddle import PaddleOcr, PaddleSettings
+from resources.postgres.database import Database
 from resources.settings import Settings, setting_names
 from resources.vlm import VisionModel
 from resources.vlm.endpoint import EndpointSettings, EndpointVision
 from resources.vlm.local import LocalSettings, LocalVision
 from resources.vlm.measured import MeasuredVision
-from variant_assets.stages.fonts import Fonts
+from stages.type.fonts import Fonts
 
 
 def dagster_resources() -> dict[str, dg.ResourceDefinition]:

@@ -16,11 +16,14 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from resources.database import Database, StartableVariant
-from resources.listening import Heard, Listening, ListeningLost
+from orchestration.fair_queue import Line
+from resources.postgres.database import Database, StartableVariant
+from resources.postgres.notifier import Heard, Listening, ListeningLost
 from resources.settings import MOST_SENSOR_COPIES, parse_setting
-from sensors.fairness import Line
-from sensors.runs import (
+from variant_assets.assets import STAGES
+from variant_assets.job import variant_pipeline
+from variant_assets.partitions import job_variants
+from variant_assets.runs import (
     SENSOR_TAG,
     run_key,
     runs_by_key,
@@ -28,9 +31,6 @@ from sensors.runs import (
     unfinished_runs,
     variants_of,
 )
-from variant_assets.assets import STAGES
-from variant_assets.job import variant_pipeline
-from variant_assets.partitions import job_variants
 
 # What one tick takes; more waits for the next tick, a moment later.
 MOST_PER_TICK = 100

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, replace
 
 import dagster as dg
 
-from resources.database import Database
-from resources.load import Load, measured
+from resources.postgres.database import Database
+from resources.pressure import Load, measured
 from resources.settings import parse_setting
 
 POOL = "variants"

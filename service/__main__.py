@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from resources.database import Database
+from resources.postgres.database import Database
 from resources.settings import SettingError
 from service.postgres import PostgresError
 from service.running import (

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from variant_assets.stages.fonts import Fonts
-from variant_assets.stages.pictures import planner_picture
-from variant_assets.stages.values import Detections, Layout, Overlap, Plan, Readability, Recognition, Verdict
+from stages.imaging.pictures import planner_picture
+from stages.type.fonts import Fonts
+from stages.values import Detections, Layout, Overlap, Plan, Readability, Recognition, Verdict
 
 Picture = NDArray[np.uint8]
 

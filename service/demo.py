@@ -20,16 +20,17 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
 from resources.images import ImageStore, png
-from resources.queries import SQL_FOLDER, load
+from resources.postgres.queries import load
 from resources.settings import SettingError, Settings
 from service.contact_sheet import FinishedVariant, contact_sheet
 from service.postgres import PostgresError
 from service.running import ServiceError, port_note, running_environment, start, stop
 from service.state import State
-from variant_assets.stages.fonts import Fonts
-from variant_assets.stages.values import Detections, Layout, Overlap, Plan, Readability, Recognition, Verdict
+from stages.type.fonts import Fonts
+from stages.values import Detections, Layout, Overlap, Plan, Readability, Recognition, Verdict
 
 TENANT = "demo-cafe"
+_STATEMENTS = Path(__file__).with_name("demo.sql")
 KOREAN = "오늘 볶은 원두로 내린 커피 한 잔, 아메리카노 3,900원"
 ENGLISH = "A cup of coffee from beans roasted today, americano 3,900 won"
 _GIVE_UP_S = 300.0
@@ -119,11 +120,11 @@ class Demo:
 
     def _do(self, query: str, **parameters: Any) -> None:
         with self.engine.begin() as connection:
-            connection.execute(load(SQL_FOLDER / "demo.sql")[query], parameters)
+            connection.execute(load(_STATEMENTS)[query], parameters)
 
     def _rows(self, query: str, **parameters: Any) -> Sequence[Any]:
         with self.engine.begin() as connection:
-            return connection.execute(load(SQL_FOLDER / "demo.sql")[query], parameters).all()
+            return connection.execute(load(_STATEMENTS)[query], parameters).all()
 
 
 def generated_images() -> Iterator[NDArray[np.uint8]]:

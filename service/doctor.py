@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from resources.availability import findings, settings_of
+from resources.loading.availability import findings, settings_of
 from resources.settings import SettingError
 
 

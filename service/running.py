@@ -16,8 +16,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from orchestration.stock import stock_configuration
-from resources.availability import require_runnable
-from resources.migrations import migrate
+from resources.loading.availability import require_runnable
+from resources.postgres.migrations import migrate
 from resources.settings import PROJECT, Settings, check_settings, parse_setting
 from service import postgres
 from service.state import Record, State

@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from orchestration.processes import PROCESS_VARIABLE
-from resources.database import Database
+from resources.postgres.database import Database
 from resources.settings import PROJECT, parse_setting
 from service import postgres
 from service.state import Process, Record, State

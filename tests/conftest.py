@@ -4,10 +4,10 @@ import pytest
 from sqlalchemy import Engine, create_engine, make_url
 from sqlalchemy.pool import NullPool
 
-from resources.database import Database
-from resources.migrations import migrate
+from resources.postgres.database import Database
+from resources.postgres.migrations import migrate
 from service import postgres
-from tests.databases import new_database
+from testing.databases import new_database
 
 
 @pytest.fixture(scope="session")

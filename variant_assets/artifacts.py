@@ -9,10 +9,10 @@ import dagster as dg
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.database import Variant
 from resources.images import ImageStore, content_name
-from variant_assets.stages.pictures import thumbnail
-from variant_assets.stages.values import StageError
+from resources.postgres.database import Variant
+from stages.imaging.pictures import thumbnail
+from stages.values import StageError
 
 Image = NDArray[np.uint8]
 

@@ -6,27 +6,27 @@ from typing import Any
 
 import dagster as dg
 
-from resources.database import Database
 from resources.detector import Detector
 from resources.images import ImageStore
 from resources.ocr import Ocr
+from resources.postgres.database import Database
 from resources.vlm import VisionModel, traced
+from stages.fidelity import fidelity
+from stages.imaging.geometry import size_of
+from stages.imaging.pictures import planner_picture
+from stages.iou_eval import overlap
+from stages.ocr_eval import lines_to_read, score
+from stages.overlay import render
+from stages.planner import plan
+from stages.readability_eval import measure
+from stages.type.fonts import Fonts
+from stages.values import Analysis, Detections, Judgement, Layout, Plan, Readability, Recognition
+from stages.verdict import verdict
+from stages.vlm_analyze import require_copy
+from stages.yolo_detect import forbid
 from variant_assets.artifacts import finished_ad, forbidden_mask, generated_image, shown, store
 from variant_assets.partitions import job_variants
 from variant_assets.stage_run import RETRIES, stage_run
-from variant_assets.stages.fidelity import fidelity
-from variant_assets.stages.fonts import Fonts
-from variant_assets.stages.geometry import size_of
-from variant_assets.stages.iou_eval import overlap
-from variant_assets.stages.ocr_eval import lines_to_read, score
-from variant_assets.stages.overlay import render
-from variant_assets.stages.pictures import planner_picture
-from variant_assets.stages.planner import plan
-from variant_assets.stages.readability_eval import measure
-from variant_assets.stages.values import Analysis, Detections, Judgement, Layout, Plan, Readability, Recognition
-from variant_assets.stages.verdict import verdict
-from variant_assets.stages.vlm_analyze import require_copy
-from variant_assets.stages.yolo_detect import forbid
 
 STAGE: dict[str, Any] = {
     "partitions_def": job_variants,

@@ -4,7 +4,7 @@ import warnings
 
 import dagster as dg
 
-from resources.database import Database, StageRefused, variant_id
+from resources.postgres.database import Database, StageRefused, variant_id
 from variant_assets.assets import iou_eval
 from variant_assets.partitions import job_variants
 

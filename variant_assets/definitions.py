@@ -5,15 +5,15 @@ from functools import cache
 
 import dagster as dg
 
-from resources.availability import require_runnable
+from resources.loading.availability import require_runnable
 from resources.wiring import dagster_resources
 from sensors.new_variants import more_new_variants, new_variants
-from sensors.retention import hourly_retention, retention
-from sensors.sweep import sweep
+from sensors.rescuer import sweep
 from sensors.throttle import throttle
 from variant_assets.assets import STAGES
 from variant_assets.checks import job_completion
 from variant_assets.job import variant_pipeline
+from variant_assets.retention import hourly_retention, retention
 
 
 @dg.definitions

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import singledispatch
 from typing import Any
 
-from variant_assets.stages.values import (
+from stages.values import (
     Analysis,
     Detections,
     Fidelity,

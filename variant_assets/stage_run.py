@@ -10,9 +10,9 @@ from typing import Any
 import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
-from resources.database import Database, StageOutput, StageRefused, Variant, variant_id
+from resources.postgres.database import Database, StageOutput, StageRefused, Variant, variant_id
+from stages.values import StageError, Value, Verdict
 from variant_assets.figures import figures
-from variant_assets.stages.values import StageError, Value, Verdict
 
 RETRIES = dg.RetryPolicy(max_retries=2, delay=1, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 

@@ -11,13 +11,13 @@ from benchmarks.creative.methods import Ad, Given, Tools, truth
 from benchmarks.creative.perturb import DEFECTS, Good, spoil
 from benchmarks.report import Goal
 from resources.ocr import Ocr
-from variant_assets.stages.fidelity import fidelity
-from variant_assets.stages.geometry import Image
-from variant_assets.stages.iou_eval import overlap
-from variant_assets.stages.ocr_eval import lines_to_read, score
-from variant_assets.stages.readability_eval import measure
-from variant_assets.stages.values import Judgement, Layout, ModelInfo, StageError
-from variant_assets.stages.verdict import verdict
+from stages.fidelity import fidelity
+from stages.imaging.geometry import Image
+from stages.iou_eval import overlap
+from stages.ocr_eval import lines_to_read, score
+from stages.readability_eval import measure
+from stages.values import Judgement, Layout, ModelInfo, StageError
+from stages.verdict import verdict
 
 # Imported for what they add to DEFECTS.
 KINDS_FROM = (drawn_wrong, spoilt_pictures)

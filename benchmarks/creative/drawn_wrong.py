@@ -18,8 +18,8 @@ from benchmarks.creative.perturb import (
     spread,
     swapped,
 )
-from variant_assets.stages.drawing import placed_runs
-from variant_assets.stages.values import Layout, Rect
+from stages.type.glyphs import placed_runs
+from stages.values import Layout, Rect
 
 _OTHER_COPY = "Lorem ipsum dolor sit amet"
 

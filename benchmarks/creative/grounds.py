@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFilter
 
-from variant_assets.stages.geometry import Image
+from stages.imaging.geometry import Image
 
 Floats = NDArray[np.float64]
 Painter = Callable[[int, int, bool, Generator], Floats]

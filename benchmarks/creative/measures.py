@@ -11,14 +11,14 @@ import numpy as np
 from benchmarks.creative.methods import Ad, Given, Tools
 from benchmarks.creative.scenes import Scene, object_mask
 from resources.ocr import Ocr
-from variant_assets.stages.candidates import LEAST_HEIGHT, LEAST_WIDTH, NARROWEST
-from variant_assets.stages.drawing import runs_ink
-from variant_assets.stages.fonts import Fonts
-from variant_assets.stages.geometry import Bits, Floats, Image, integral, outer_corners, window_sums
-from variant_assets.stages.importance import gradient
-from variant_assets.stages.ocr_eval import lines_to_read, score
-from variant_assets.stages.readability_eval import measure
-from variant_assets.stages.values import Layout, Rect, Size
+from stages.imaging.geometry import Bits, Floats, Image, integral, outer_corners, window_sums
+from stages.ocr_eval import lines_to_read, score
+from stages.placement.importance import gradient
+from stages.placement.search import LEAST_HEIGHT, LEAST_WIDTH, NARROWEST
+from stages.readability_eval import measure
+from stages.type.fonts import Fonts
+from stages.type.glyphs import runs_ink
+from stages.values import Layout, Rect, Size
 
 COVERED = 0.02
 """An object is covered when more than this share of it lies under ink."""

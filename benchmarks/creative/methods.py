@@ -14,11 +14,11 @@ from resources.detector import Detector
 from resources.detector.saliency import SaliencyDetector
 from resources.settings import parse_setting
 from resources.vlm.measured import MeasuredVision
-from variant_assets.stages.fonts import Fonts
-from variant_assets.stages.geometry import Image, Mask
-from variant_assets.stages.overlay import render
-from variant_assets.stages.planner import plan
-from variant_assets.stages.values import (
+from stages.imaging.geometry import Image, Mask
+from stages.overlay import render
+from stages.planner import plan
+from stages.type.fonts import Fonts
+from stages.values import (
     Analysis,
     DetectedObject,
     Detections,
@@ -28,7 +28,7 @@ from variant_assets.stages.values import (
     Proposal,
     Rect,
 )
-from variant_assets.stages.yolo_detect import forbid
+from stages.yolo_detect import forbid
 
 PREDECESSOR, FIVE_RECTANGLES, RANDOM, OURS, EMBEDDED = (
     "predecessor",

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.creative.scenes import Scene
-from variant_assets.stages.drawing import advances, drawn
-from variant_assets.stages.fonts import Fonts
-from variant_assets.stages.geometry import Corners, Image, outer_corners
-from variant_assets.stages.values import GlyphRun, Layout, Panel, Rect, Rgb, TextLine
+from stages.imaging.geometry import Corners, Image, outer_corners
+from stages.type.fonts import Fonts
+from stages.type.glyphs import advances, drawn
+from stages.values import GlyphRun, Layout, Panel, Rect, Rgb, TextLine
 
 
 class Good(NamedTuple):

@@ -12,7 +12,7 @@ from numpy.random import Generator
 from PIL import Image as Pillow
 
 from benchmarks.creative.scenes import Scene, TrueObject
-from variant_assets.stages.values import Rect
+from stages.values import Rect
 
 _DATA = Path(__file__).with_name("photographs.json")
 _SHORT_SIDE_PX = 1080

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from variant_assets.stages.copy_text import normalise_copy
-from variant_assets.stages.drawing import line_ink, placed_runs, runs_mask, with_glyphs
-from variant_assets.stages.fonts import Fonts
-from variant_assets.stages.geometry import Image, inner_corners, size_of
-from variant_assets.stages.values import FontFace, Layout, Rect, Rgb, TextLine
+from stages.imaging.geometry import Image, inner_corners, size_of
+from stages.type.ad_copy import normalise_copy
+from stages.type.fonts import Fonts
+from stages.type.glyphs import line_ink, placed_runs, runs_mask, with_glyphs
+from stages.values import FontFace, Layout, Rect, Rgb, TextLine
 
 FIXED = Rect(x=0.1, y=0.05, width=0.8, height=0.18)
 FIVE = (

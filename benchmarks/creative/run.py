@@ -19,7 +19,7 @@ from benchmarks.creative.photographs import photographs
 from benchmarks.creative.scenes import Scene, scenes
 from resources.ocr.embedded import EmbeddedOcr
 from resources.settings import parse_setting
-from variant_assets.stages.values import Rect, StageError
+from stages.values import Rect, StageError
 
 _MATCH = 0.5
 """IoU from which a found box counts as a true one."""

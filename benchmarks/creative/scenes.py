@@ -11,8 +11,8 @@ from numpy.random import Generator
 from PIL import Image as Pillow
 
 from benchmarks.creative import grounds, things
-from variant_assets.stages.geometry import Bits, Image, bounds
-from variant_assets.stages.values import Rect, Size
+from stages.imaging.geometry import Bits, Image, bounds
+from stages.values import Rect, Size
 
 FORMATS = (
     (1080, 1080),

@@ -11,7 +11,7 @@ from PIL import ImageDraw
 from benchmarks.creative.measures import AdFigures
 from benchmarks.creative.methods import OURS, Given, make_ad
 from benchmarks.creative.run import SceneFigures, given, tools
-from variant_assets.stages.values import Rgb
+from stages.values import Rgb
 
 _MOST, _COLUMNS = 12, 4
 _TILE_PX, _WORDS_PX, _GAP_PX = 440, 84, 16

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image as Pillow
 
 from benchmarks.creative.perturb import Good, defect, em_px, in_box, ink_px, mean_colour, moved, respelled
-from variant_assets.stages.drawing import drawn, glyph_mask, with_glyphs, without_glyphs
-from variant_assets.stages.geometry import Corners, Image, outer_corners
+from stages.imaging.geometry import Corners, Image, outer_corners
+from stages.type.glyphs import drawn, glyph_mask, with_glyphs, without_glyphs
 
 
 def _on_text(name: str, work: Callable[[Image, int], Image]) -> None:

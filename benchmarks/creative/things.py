@@ -11,7 +11,7 @@ from numpy.random import Generator
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFilter
 
-from variant_assets.stages.values import Rgb
+from stages.values import Rgb
 
 _FINE = 2
 """Things are drawn so many times as large and reduced, so that their edges are as soft as a lens leaves them."""

@@ -16,7 +16,7 @@ from benchmarks.models.one import VARIANTS
 from benchmarks.report import Goal, publish, report
 from resources.settings import PROJECT
 from service.running import ONE_ARENA
-from tests.models.support.model_server import model_server
+from testing.models.model_server import model_server
 
 _COLUMNS = ("import_s", "load_s", "first_ms", "warm_ms", "against_bare", "memory_mb", "growth", "loads", "valid")
 

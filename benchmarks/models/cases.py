@@ -20,11 +20,11 @@ from resources.vlm.answers import JUDGE, JudgementAnswer, prompt
 from resources.vlm.endpoint import EndpointSettings, EndpointVision, data_url
 from resources.vlm.local import LocalSettings, LocalVision
 from resources.vlm.measured import MeasuredVision
-from tests.models.support import paddle_folder, tiny_llava
-from tests.models.support.shapes import table, trained
-from tests.models.support.taught_llava import taught
+from stages.values import LineToRead, Value
+from testing.models import paddle_folder, tiny_llava
+from testing.models.shapes import table, trained
+from testing.models.taught_llava import taught
 from tests.unit.test_ocr import drawn
-from variant_assets.stages.values import LineToRead, Value
 
 ARTEFACTS = PROJECT / ".service" / "test-models"
 _COPY, _BRIEF = "Fresh coffee, 3,900", "coffee"
@@ -218,7 +218,7 @@ def import_libraries(kind: Kind) -> None:
         if library == "torch":
             import torch
 
-            from tests.models.support.cpu_torchvision import install
+            from testing.models.cpu_torchvision import install
 
             install()
             torch.set_num_threads(1)

@@ -12,7 +12,7 @@ from benchmarks.models.one import prepare
 from benchmarks.stages import Backends, stage_times
 from resources.settings import parse_setting
 from service.demo import ENGLISH, generated_images
-from variant_assets.stages.fonts import Fonts
+from stages.type.fonts import Fonts
 
 _CHOSEN = {
     "embedded": ("VLM=embedded", "DETECTOR=embedded", "OCR=embedded"),

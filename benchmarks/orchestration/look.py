@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from resources.database import Database
+from resources.postgres.database import Database
 from resources.settings import Settings
-from sensors.runs import unfinished_runs, variants_of
+from variant_assets.runs import unfinished_runs, variants_of
 
 _ROUNDS = 50
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import dagster as dg
 
-from resources.database import Database
+from resources.postgres.database import Database
 from resources.wiring import dagster_resources
 from sensors.new_variants import look
-from sensors.sweep import sweep
+from sensors.rescuer import sweep
 from variant_assets.checks import job_completion
 from variant_assets.job import variant_pipeline
 

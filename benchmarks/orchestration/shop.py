@@ -8,16 +8,19 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg2
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.pool import QueuePool
 
-from resources.queries import SQL_FOLDER, load
+from resources.postgres.notifier import STATEMENTS
+from resources.postgres.queries import load
 from service.demo import ENGLISH, KOREAN
 
 TENANT = "bench"
+_STATEMENTS = Path(__file__).with_name("shop.sql")
 _KEPT_PARTITIONS = 8_000
 _RELOADED_WITHIN_S = 0.5
 
@@ -38,7 +41,7 @@ class Shop:
         )
         self._connection.autocommit = True
         # The listening file of the sensors, read without their filter.
-        self._connection.cursor().execute(str(load(SQL_FOLDER / "listening.sql")["listen_for_changes"]))
+        self._connection.cursor().execute(str(load(STATEMENTS)["listen_for_changes"]))
         self._watcher = threading.Thread(target=self._watch)
         self._watcher.start()
         self.rows("add_tenant", tenant=TENANT)
@@ -46,7 +49,7 @@ class Shop:
 
     def rows(self, query: str, **parameters: Any) -> list[Any]:
         with self._engine.begin() as connection:
-            result = connection.execute(load(SQL_FOLDER / "benchmark.sql")[query], parameters)
+            result = connection.execute(load(_STATEMENTS)[query], parameters)
             return list(result) if result.returns_rows else []
 
     @contextmanager
@@ -59,7 +62,7 @@ class Shop:
             self._configure("log_no_statements")
 
     def _configure(self, query: str) -> None:
-        statements = load(SQL_FOLDER / "benchmark.sql")
+        statements = load(_STATEMENTS)
         with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(statements[query])
             connection.execute(statements["reload_configuration"])
@@ -106,7 +109,7 @@ class Shop:
 
     def add_history(self, variants: int) -> None:
         """So many finished variants, runs and events; of partitions no more than retention keeps."""
-        statements = load(SQL_FOLDER / "benchmark.sql")
+        statements = load(_STATEMENTS)
         with self._engine.begin() as connection:
             connection.execute(statements["without_triggers"])
             connection.execute(statements["add_finished_variants"], {"tenant": TENANT, "variants": variants})

@@ -5,15 +5,15 @@ from typing import Any
 import dagster as dg
 
 from benchmarks.orchestration.plain import definitions
-from resources.database import Database
+from resources.postgres.database import Database
 from sensors.new_variants import more_new_variants, new_variants
-from sensors.sweep import sweep
+from sensors.rescuer import sweep
 from sensors.throttle import throttle
+from stages.values import ModelInfo, Rect, Size, Value
 from variant_assets import assets
 from variant_assets.assets import STAGE
 from variant_assets.figures import Figures, figures
 from variant_assets.stage_run import stage_run
-from variant_assets.stages.values import ModelInfo, Rect, Size, Value
 
 NAMES = tuple(asset.key.to_user_string() for asset in assets.STAGES)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from resources.pictures import Picture
-from variant_assets.stages.geometry import Mask
-from variant_assets.stages.values import DetectedObject, ModelInfo
+from stages.imaging.geometry import Mask
+from stages.imaging.resizing import Picture
+from stages.values import DetectedObject, ModelInfo
 
 
 class Found(NamedTuple):

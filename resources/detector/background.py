@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.pictures import Picture
+from stages.imaging.resizing import Picture
 
 Floats = NDArray[np.float32]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.pictures import Picture, shrunk
+from stages.imaging.resizing import Picture, shrunk
 
 Floats = NDArray[np.float32]
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.cores import on_a_core
 from resources.detector import Found, faces
 from resources.detector.background import standing_out
 from resources.detector.detail import border_of, detail, quadratic_through
-from resources.pictures import Picture, shrunk
-from variant_assets.stages.geometry import Bits, Corners
-from variant_assets.stages.values import DetectedObject, ModelInfo, Rect, Size
+from resources.loading.cpu_limit import on_a_core
+from stages.imaging.geometry import Bits, Corners
+from stages.imaging.resizing import Picture, shrunk
+from stages.values import DetectedObject, ModelInfo, Rect, Size
 
 Floats = NDArray[np.float32]
 Scored = tuple[float, Corners]

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from resources.detector import Found
-from resources.load import runs_on_gpu
-from resources.loaded_once import LoadedOnce
-from resources.pictures import Picture
-from resources.weights import require, sha256
-from variant_assets.stages.values import DetectedObject, ModelInfo, Rect, Size, StageError
+from resources.loading.device import runs_on_gpu
+from resources.loading.loaded_once import LoadedOnce
+from resources.loading.weights import require, sha256
+from stages.imaging.resizing import Picture
+from stages.values import DetectedObject, ModelInfo, Rect, Size, StageError
 
 TO_ONNX = "convert it where you trust it: yolo export model=weights.pt format=onnx"
 

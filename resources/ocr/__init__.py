@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from resources.pictures import Picture
-from variant_assets.stages.values import LineRead, LineToRead, ModelInfo, Size
+from stages.imaging.resizing import Picture
+from stages.values import LineRead, LineToRead, ModelInfo, Size
 
 
 class Ocr(Protocol):

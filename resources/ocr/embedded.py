@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from resources.cores import on_a_core
+from resources.loading.cpu_limit import on_a_core
 from resources.ocr import hangul, latin, line_pixels, mixed, syllables
-from resources.pictures import Picture
-from variant_assets.stages.values import LineRead, LineToRead, ModelInfo
+from stages.imaging.resizing import Picture
+from stages.values import LineRead, LineToRead, ModelInfo
 
 
 class EmbeddedOcr:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from resources.ocr.ink import Map
-from variant_assets.stages.values import StageError
+from stages.values import StageError
 
 LANGUAGE = "kor"
 LINE_HEIGHT_PX = 48  # of the ink, as the network sees it

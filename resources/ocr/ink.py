@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.pictures import Picture
-from variant_assets.stages.values import Rgb
+from stages.imaging.resizing import Picture
+from stages.values import Rgb
 
 Map = NDArray[np.float32]
 Corners = tuple[int, int, int, int]  # left, top, right, bottom

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resources.ocr.ink import INK_BELOW, MARGIN_PX, Corners, Map, crop, find_ink
-from resources.pictures import Picture
-from variant_assets.stages.values import LineRead, Rgb
+from stages.imaging.resizing import Picture
+from stages.values import LineRead, Rgb
 
 MODEL = "PP-OCRv6_rec_small"
 INPUT_HEIGHT_PX = 48

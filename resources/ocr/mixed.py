@@ -18,8 +18,8 @@ from resources.ocr.cells import Cell, read_cells
 from resources.ocr.hangul import Piece
 from resources.ocr.ink import MARGIN_PX, Corners, Found, crop, find_ink
 from resources.ocr.syllables import likeness
-from resources.pictures import Picture
-from variant_assets.stages.values import LineRead, Rgb
+from stages.imaging.resizing import Picture
+from stages.values import LineRead, Rgb
 
 SURE_HANGUL = 0.8  # below it, it may be a letter or digit taken for a syllable
 # Measured where the two disagree: a syllable of which Tesseract, which knows words, is so sure is wrong only

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from resources.loaded_once import LoadedOnce
+from resources.loading.loaded_once import LoadedOnce
+from resources.loading.weights import require, sha256
 from resources.ocr import line_pixels
-from resources.pictures import Picture
-from resources.weights import require, sha256
-from variant_assets.stages.values import LineRead, LineToRead, ModelInfo, Script, StageError
+from stages.imaging.resizing import Picture
+from stages.values import LineRead, LineToRead, ModelInfo, Script, StageError
 
 # Models whose names do not start with their language read Chinese, Japanese and English; none of those reads Hangul.
 _READS_HANGUL = ("korean_",)

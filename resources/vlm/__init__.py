@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from resources.pictures import Picture
-from variant_assets.stages.values import Analysis, Judgement, ModelInfo
+from stages.imaging.resizing import Picture
+from stages.values import Analysis, Judgement, ModelInfo
 
 
 class VisionModel(Protocol):

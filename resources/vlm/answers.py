@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from variant_assets.stages.values import (
+from stages.values import (
     Analysis,
     FontRecommendation,
     FontStyle,

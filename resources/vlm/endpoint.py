@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from resources.loaded_once import LoadedOnce
-from resources.pictures import Picture
+from resources.loading.loaded_once import LoadedOnce
 from resources.vlm.answers import ANALYZE, JUDGE, AnalysisAnswer, JudgementAnswer, prompt
-from variant_assets.stages.values import Analysis, Judgement, ModelInfo
-from variant_assets.stages.vlm_analyze import for_model
+from stages.imaging.resizing import Picture
+from stages.values import Analysis, Judgement, ModelInfo
+from stages.vlm_analyze import for_model
 
 A = TypeVar("A", bound=BaseModel)
 

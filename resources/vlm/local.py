@@ -11,13 +11,13 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
-from resources.load import runs_on_gpu
-from resources.loaded_once import LoadedOnce
-from resources.pictures import Picture
+from resources.loading.device import runs_on_gpu
+from resources.loading.loaded_once import LoadedOnce
+from resources.loading.weights import require, sha256
 from resources.vlm.answers import ANALYZE, JUDGE, AnalysisAnswer, JudgementAnswer, prompt
-from resources.weights import require, sha256
-from variant_assets.stages.values import Analysis, Judgement, ModelInfo
-from variant_assets.stages.vlm_analyze import for_model
+from stages.imaging.resizing import Picture
+from stages.values import Analysis, Judgement, ModelInfo
+from stages.vlm_analyze import for_model
 
 A = TypeVar("A", bound=BaseModel)
 

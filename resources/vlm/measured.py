@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.cores import on_a_core
-from resources.pictures import Picture, shrunk
-from variant_assets.stages.contrast import contrast_ratio
-from variant_assets.stages.values import Analysis, FontRecommendation, Judgement, ModelInfo, Rgb, SizeCategory
+from resources.loading.cpu_limit import on_a_core
+from stages.imaging.contrast import contrast_ratio
+from stages.imaging.resizing import Picture, shrunk
+from stages.values import Analysis, FontRecommendation, Judgement, ModelInfo, Rgb, SizeCategory
 
 Floats = NDArray[np.float32]
 

@@ -9,8 +9,8 @@ import pytest
 from resources.ocr import hangul
 from resources.ocr.embedded import EmbeddedOcr
 from resources.settings import parse_setting
-from tests.drawing import drawn_line
-from variant_assets.stages.values import LineToRead, Rect, Script, StageError
+from stages.values import LineToRead, Rect, Script, StageError
+from testing.drawing import drawn_line
 
 TESSDATA = parse_setting("TESSDATA_FOLDERS", {})
 KOREAN = [

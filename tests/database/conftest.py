@@ -1,7 +1,7 @@
 import pytest
 from sqlalchemy import Engine
 
-from tests.shop import Shop
+from testing.shop import Shop
 
 
 @pytest.fixture

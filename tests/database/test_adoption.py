@@ -9,10 +9,10 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from resources.database import Database
-from resources.migrations import migrate
-from tests.databases import new_database
-from tests.shop import Shop, work_through
+from resources.postgres.database import Database
+from resources.postgres.migrations import migrate
+from testing.databases import new_database
+from testing.shop import Shop, work_through
 
 TABLES = (
     "tenants",

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from resources.database import Database
-from tests.shop import Shop, work_through
+from resources.postgres.database import Database
+from testing.shop import Shop, work_through
 
 SERIALIZATION_FAILURE = "40001"
 

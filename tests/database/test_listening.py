@@ -9,9 +9,9 @@ from contextlib import ExitStack
 import pytest
 from sqlalchemy import make_url
 
-from resources.database import Database
-from resources.listening import Heard, Listening, ListeningLost, may_start
-from tests.shop import Shop, work_through
+from resources.postgres.database import Database
+from resources.postgres.notifier import Heard, Listening, ListeningLost, may_start
+from testing.shop import Shop, work_through
 
 LONG_S = 30.0
 LISTENERS = "FROM pg_stat_activity WHERE application_name = 'job_variants sensor' AND datname = current_database()"

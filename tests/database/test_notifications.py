@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 from sqlalchemy import make_url
 
-from tests.shop import Shop
+from testing.shop import Shop
 
 
 @pytest.fixture

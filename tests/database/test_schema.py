@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from resources import migrations
-from resources.queries import SQL_FOLDER, load
-from tests.databases import new_database
+from resources.postgres import migrations
+from resources.postgres.queries import SQL_FOLDER, load
+from testing.databases import new_database
 
 # Everything a schema consists of, one line each, in an order of its own.
 CATALOG = """
@@ -86,7 +86,7 @@ def test_every_query_has_a_line_of_purpose_and_is_one_statement() -> None:
 
 
 def test_every_query_is_used() -> None:
-    source = "".join(path.read_text() for path in SQL_FOLDER.parent.glob("resources/*.py"))
+    source = "".join(path.read_text() for path in SQL_FOLDER.parent.glob("resources/**/*.py"))
     assert [name for name in load(SQL_FOLDER / "queries.sql") if f'"{name}"' not in source] == []
 
 

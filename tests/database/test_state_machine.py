@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
-from resources.database import ClaimLost, Database, NotReady, UnknownVariant, variant_id
-from tests.shop import STAGES, Shop, output, work_through
+from resources.postgres.database import ClaimLost, Database, NotReady, UnknownVariant, variant_id
+from testing.shop import STAGES, Shop, output, work_through
 
 RESULTS = "SELECT count(*) FROM variant_results WHERE job_variants_id = :v"
 
@@ -249,7 +249,7 @@ MOVES = st.lists(
 def test_done_at_the_last_stage_always_means_eight_fresh_results(
     db: Database, shop: Shop, engine: Engine, moves: list[tuple[str, str]]
 ) -> None:
-    from resources.database import StageRefused
+    from resources.postgres.database import StageRefused
 
     variant = shop.variant(shop.job())
     work_through(db, variant, "run-0", last="readability_eval")

@@ -5,8 +5,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, text
 
-from resources.database import Database
-from tests.shop import STAGES, Shop, work_through
+from resources.postgres.database import Database
+from testing.shop import STAGES, Shop, work_through
 
 
 def waiting(db: Database, *in_flight: UUID) -> dict[UUID, str]:

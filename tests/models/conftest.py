@@ -37,7 +37,7 @@ def libraries() -> None:
     os.environ.setdefault("YOLO_CONFIG_DIR", str(CACHE / "ultralytics"))
     (CACHE / "ultralytics").mkdir(parents=True, exist_ok=True)
     os.environ.update(YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false", HF_HUB_OFFLINE="1")
-    from tests.models.support.cpu_torchvision import install
+    from testing.models.cpu_torchvision import install
 
     install()
 
@@ -45,7 +45,7 @@ def libraries() -> None:
 @pytest.fixture(scope="session")
 def shapes_weights(libraries: None) -> Path:
     """A `.pt` that finds dishes (pizza) and cups."""
-    from tests.models.support.shapes import trained
+    from testing.models.shapes import trained
 
     return trained(CACHE)
 
@@ -53,7 +53,7 @@ def shapes_weights(libraries: None) -> Path:
 @pytest.fixture(scope="session")
 def outlines_weights(libraries: None) -> Path:
     """A `.pt` that finds the same and gives their masks."""
-    from tests.models.support.shapes import trained
+    from testing.models.shapes import trained
 
     return trained(CACHE, "segment")
 

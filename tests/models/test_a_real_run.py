@@ -10,10 +10,10 @@ import pytest
 from resources.detector.yolo import YoloDetector, YoloSettings
 from resources.ocr.paddle import PaddleOcr, PaddleSettings
 from resources.vlm.local import LocalSettings, LocalVision
-from tests.models.support import paddle_folder, tiny_llava
-from tests.models.support.shapes import table
+from testing.models import paddle_folder, tiny_llava
+from testing.models.shapes import table
+from testing.shop import STAGES
 from tests.pipeline.conftest import Pipeline, Studio, pipeline, studio  # noqa: F401
-from tests.shop import STAGES
 
 
 @pytest.fixture(scope="module")

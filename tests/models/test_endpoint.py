@@ -17,7 +17,7 @@ from PIL import Image
 
 from resources.vlm.answers import AnalysisAnswer, JudgementAnswer, prompt
 from resources.vlm.endpoint import CircuitBreaker, EndpointSettings, EndpointVision, ModelUnavailable
-from tests.models.support.answers import ANALYSIS, JUDGEMENT
+from testing.models.answers import ANALYSIS, JUDGEMENT
 
 PICTURE = np.full((40, 60, 3), (200, 30, 30), dtype=np.uint8)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from resources.vlm.local import LocalSettings, LocalVision
-from variant_assets.stages.values import StageError
+from stages.values import StageError
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)
 
@@ -17,7 +17,7 @@ PICTURE = np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8
 def folder(libraries: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
-    from tests.models.support.tiny_llava import make
+    from testing.models.tiny_llava import make
 
     torch.set_num_threads(1)
     return make(tmp_path_factory.mktemp("llava"))

@@ -16,10 +16,10 @@ from resources.vlm.endpoint import EndpointSettings, EndpointVision, ModelUnavai
 from service.demo import Demo
 from service.running import environment, start, stop
 from service.state import State
+from testing.models import tiny_llava
+from testing.models.model_server import model_server
+from testing.models.taught_llava import taught
 from tests.models.conftest import CACHE
-from tests.models.support import tiny_llava
-from tests.models.support.model_server import model_server
-from tests.models.support.taught_llava import taught
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)
 

@@ -17,8 +17,8 @@ from resources.ocr.paddle import PaddleOcr, PaddleSettings
 from resources.settings import Settings, parse_setting
 from resources.vlm.local import LocalSettings, LocalVision
 from resources.wiring import preload
-from tests.models.support import paddle_folder, tiny_llava
-from tests.models.support.shapes import table
+from testing.models import paddle_folder, tiny_llava
+from testing.models.shapes import table
 from tests.unit.test_ocr import drawn
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)

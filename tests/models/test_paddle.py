@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from resources.ocr.paddle import PaddleOcr, PaddleSettings
-from tests.models.support.paddle_folder import make
+from stages.values import StageError
+from testing.models.paddle_folder import make
 from tests.unit.test_ocr import drawn
-from variant_assets.stages.values import StageError
 
 
 @pytest.fixture(scope="module")

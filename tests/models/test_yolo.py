@@ -11,11 +11,11 @@ import pytest
 
 from resources.detector.yolo import YoloDetector, YoloSettings
 from resources.images import ImageStore
-from resources.weights import sha256
-from tests.models.support.shapes import LABELS, table
-from variant_assets.stages.geometry import size_of
-from variant_assets.stages.values import Rect, StageError
-from variant_assets.stages.yolo_detect import forbid
+from resources.loading.weights import sha256
+from stages.imaging.geometry import size_of
+from stages.values import Rect, StageError
+from stages.yolo_detect import forbid
+from testing.models.shapes import LABELS, table
 
 BOTH = {"pizza": 1.0, "cup": 0.5}
 

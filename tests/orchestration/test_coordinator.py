@@ -22,10 +22,10 @@ from orchestration.fork_launcher import ForkRunLauncher
 from orchestration.fork_server import ForkServerError
 from orchestration.processes import PROCESS_VARIABLE
 from resources.settings import PROJECT
-from tests.databases import new_database
+from testing.databases import new_database
+from testing.processes import fork_servers
 from tests.orchestration.test_fork_launcher import MODULE, Runs, wait
 from tests.orchestration.test_storage import instance_config
-from tests.processes import fork_servers
 
 QUEUED, STARTING, STARTED = dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED
 LIMIT = 2

@@ -27,10 +27,10 @@ from orchestration.fork_server import ForkServerError
 from orchestration.storage import pooled_engine
 from orchestration.worker_tag import WORKER_TAG, Worker
 from resources.settings import PROJECT
-from tests.databases import new_database
+from testing.databases import new_database
+from testing.processes import fork_servers
 from tests.orchestration.forked_jobs import defs
 from tests.orchestration.test_storage import instance_config
-from tests.processes import fork_servers
 
 MODULE = "tests.orchestration.forked_jobs"
 

@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from orchestration.storage import PooledEventLogStorage, PooledRunStorage, PooledScheduleStorage, pooled_engine
 from resources.settings import PROJECT
 from service import postgres
-from tests.databases import new_database
+from testing.databases import new_database
 
 PAIRS = [
     (PooledRunStorage, PostgresRunStorage),

@@ -17,7 +17,7 @@ from PIL import Image
 from sqlalchemy import Engine
 
 from resources.images import ImageStore
-from tests.shop import STAGES, Shop
+from testing.shop import STAGES, Shop
 
 PHOTO_PX = 480
 

@@ -6,7 +6,7 @@ import dagster as dg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensors.fairness import PRIORITY_TAG, TENANT_TAG, Line
+from orchestration.fair_queue import PRIORITY_TAG, TENANT_TAG, Line
 
 
 @dataclass

@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 from sqlalchemy import text
 
-from resources.database import Database
+from resources.postgres.database import Database
 from sensors.new_variants import MOST_PER_TICK, Patience, look, new_variants, wait_and_look
 from tests.pipeline.conftest import Studio
 
@@ -230,7 +230,7 @@ def history(studio: Studio, jobs: int) -> None:
 
 
 def test_no_read_of_a_tick_walks_through_the_history(studio: Studio) -> None:
-    from resources.queries import named
+    from resources.postgres.queries import named
 
     history(studio, 34_000)
     studio.variant(studio.job())

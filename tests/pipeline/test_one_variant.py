@@ -3,9 +3,9 @@
 import dagster as dg
 import pytest
 
-from resources.database import Database
+from resources.postgres.database import Database
+from testing.shop import STAGES
 from tests.pipeline.conftest import Pipeline, Studio, failure_text, photograph
-from tests.shop import STAGES
 
 
 def test_a_variant_goes_through_all_stages_and_completes_its_job(studio: Studio, pipeline: Pipeline) -> None:

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event
 
-from resources.database import Database
 from resources.images import ImageStore
-from sensors import retention
-from sensors.retention import Kept, remove_partitions, remove_pictures, remove_runs, to_remove
+from resources.postgres.database import Database
+from stages.values import StageError
+from testing.shop import work_through
 from tests.pipeline.conftest import Studio
-from tests.shop import work_through
-from variant_assets.stages.values import StageError
+from variant_assets import retention
+from variant_assets.retention import Kept, remove_partitions, remove_pictures, remove_runs, to_remove
 
 NOW = datetime.now(UTC)
 KEPT = Kept(partition_days=30, partitions=9000, run_days=30, image_days=7)

@@ -8,11 +8,11 @@ import dagster as dg
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from resources.database import Database
+from resources.postgres.database import Database
 from sensors.new_variants import look
-from sensors.sweep import nudge_never_begun, recover_left_running, sweep
+from sensors.rescuer import nudge_never_begun, recover_left_running, sweep
+from testing.shop import STAGES, work_through
 from tests.pipeline.conftest import Studio
-from tests.shop import STAGES, work_through
 
 NOW = datetime.now(UTC)
 
@@ -240,7 +240,7 @@ def test_a_variant_whose_run_never_began_is_asked_for_again_unless_somebody_term
 def test_a_run_that_was_created_but_never_submitted_does_not_block_its_variant_for_ever(
     studio: Studio, db: Database, instance: dg.DagsterInstance
 ) -> None:
-    from sensors.runs import variants_in_flight
+    from variant_assets.runs import variants_in_flight
 
     variant = studio.variant(studio.job())
     run_of(instance, variant, dg.DagsterRunStatus.NOT_STARTED)

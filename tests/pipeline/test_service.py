@@ -21,9 +21,9 @@ from service.__main__ import main
 from service.running import environment, start, stop
 from service.state import State
 from service.ui import Ui
+from testing.processes import fork_servers
+from testing.shop import STAGES
 from tests.pipeline.conftest import Studio, photograph
-from tests.processes import fork_servers
-from tests.shop import STAGES
 
 LAUNCH = """
 mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {

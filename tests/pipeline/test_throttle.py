@@ -6,8 +6,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from resources.database import Database
-from resources.load import Load
+from resources.postgres.database import Database
+from resources.pressure import Load
 from sensors import throttle as module
 from sensors.throttle import CALM_LOOKS, POOL, PRESSED_LOOKS, pool_limit, throttle
 

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from service.contact_sheet import FinishedVariant, contact_sheet, figures
-from variant_assets.stages.fonts import Fonts
-from variant_assets.stages.values import (
+from stages.type.fonts import Fonts
+from stages.values import (
     Detections,
     FontFace,
     Layout,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from resources import availability
+from resources.loading import availability
 from resources.settings import SettingError, Settings
 from service import doctor
 

@@ -28,7 +28,7 @@ from service.running import (
     stop,
 )
 from service.state import Process, Record, State
-from tests.databases import new_database
+from testing.databases import new_database
 
 
 @pytest.fixture

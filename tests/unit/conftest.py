@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.scenes import latin_font
-from variant_assets.stages.fonts import Fonts
+from stages.type.fonts import Fonts
+from testing.pictures import latin_font
 
 HANGUL_FOLDER = Path("/usr/share/fonts/truetype/nanum")
 

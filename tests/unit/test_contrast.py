@@ -4,17 +4,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from variant_assets.stages.colours import BLACK, INK, WHITE, choose_paint, smallest_scrim
-from variant_assets.stages.contrast import (
+from stages.imaging.colour import BLACK, INK, WHITE, choose_paint, smallest_scrim
+from stages.imaging.contrast import (
     contrast_ratio,
     first_percentile,
     is_large_text,
     needed,
     relative_luminance,
 )
-from variant_assets.stages.drawing import blend
-from variant_assets.stages.geometry import Image
-from variant_assets.stages.values import Rgb, Size
+from stages.imaging.geometry import Image
+from stages.type.glyphs import blend
+from stages.values import Rgb, Size
 
 channel = st.integers(0, 255)
 rgb = st.tuples(channel, channel, channel)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from resources.detector.saliency import SaliencyDetector
-from variant_assets.stages.values import Rect
+from stages.values import Rect
 
 DETECTOR = SaliencyDetector()
 Picture = NDArray[np.uint8]

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from resources.settings import parse_setting
 from resources.vlm.measured import MeasuredVision
 from service.demo import generated_images
-from variant_assets.stages.drawing import drawn
-from variant_assets.stages.fidelity import fidelity
-from variant_assets.stages.fonts import Fonts
-from variant_assets.stages.geometry import Image
-from variant_assets.stages.overlay import render
-from variant_assets.stages.planner import plan
-from variant_assets.stages.values import Detections, Fidelity, Layout, ModelInfo, Size
+from stages.fidelity import fidelity
+from stages.imaging.geometry import Image
+from stages.overlay import render
+from stages.planner import plan
+from stages.type.fonts import Fonts
+from stages.type.glyphs import drawn
+from stages.values import Detections, Fidelity, Layout, ModelInfo, Size
 
 COPY = "오늘 볶은 원두 커피. Americano 3,900원, 10% 할인"
 

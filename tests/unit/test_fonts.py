@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from stages.type.fonts import Fonts
+from stages.values import FontFace, FontStyle, StageError
+from testing.pictures import latin_font
 from tests.unit.conftest import HANGUL_FOLDER
-from tests.unit.scenes import latin_font
-from variant_assets.stages.fonts import Fonts
-from variant_assets.stages.values import FontFace, FontStyle, StageError
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.scenes import flat, found_in, thing
-from variant_assets.stages.ground import ground_of
-from variant_assets.stages.importance import Grid, box_shares, mask_shares
-from variant_assets.stages.values import Rect
+from stages.placement.importance import Grid, box_shares, mask_shares
+from stages.placement.maps import ground_of
+from stages.values import Rect
+from testing.pictures import flat, found_in, thing
 
 GRID = Grid(columns=24, rows=16)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resources.images import ImageStore, content_name
-from variant_assets.stages.values import StageError
+from stages.values import StageError
 
 DAY = date(2026, 2, 3)
 PICTURE = np.tile(np.arange(60, dtype=np.uint8)[:, None, None], (1, 80, 3))

@@ -2,15 +2,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.scenes import MODEL, SIZE, text_at, thing
-from variant_assets.stages.geometry import union_area
-from variant_assets.stages.iou_eval import overlap
-from variant_assets.stages.values import (
+from stages.imaging.geometry import union_area
+from stages.iou_eval import overlap
+from stages.values import (
     DetectedObject,
     Detections,
     Panel,
     Rect,
 )
+from testing.pictures import MODEL, SIZE, text_at, thing
 
 rects = st.builds(
     lambda x, y, w, h: Rect(x=x / 20, y=y / 20, width=w / 20, height=h / 20),

@@ -2,9 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.scenes import solid
-from variant_assets.stages.copy_text import Parts, estimated_width_em, normalise_copy, split_copy
-from variant_assets.stages.line_breaking import (
+from stages.type.ad_copy import Parts, estimated_width_em, normalise_copy, split_copy
+from stages.type.line_breaking import (
     FORBIDDEN_END,
     FORBIDDEN_START,
     Level,
@@ -13,7 +12,8 @@ from variant_assets.stages.line_breaking import (
     measured,
     pieces,
 )
-from variant_assets.stages.values import StageError
+from stages.values import StageError
+from testing.pictures import solid
 
 texts = (
     st.text(alphabet="가나다라힣ab1 .,!?()“”%원₩-", min_size=1, max_size=40)

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from resources.ocr.embedded import EmbeddedOcr
 from resources.settings import parse_setting
-from variant_assets.stages.values import LineToRead, Rect, Rgb, Script, Size, StageError
+from stages.values import LineToRead, Rect, Rgb, Script, Size, StageError
 
 OCR = EmbeddedOcr(parse_setting("TESSDATA_FOLDERS", {}))
 FONT = "/usr/share/fonts/truetype/nanum/NanumSquareB.ttf"

@@ -2,18 +2,18 @@ import unicodedata
 
 import pytest
 
-from tests.unit.scenes import (
+from stages.ocr_eval import lines_to_read, score
+from stages.type.fonts import Fonts
+from stages.values import (
+    LineRead,
+    Rect,
+)
+from testing.pictures import (
     COPY,
     MODEL,
     banner_ad,
     flat,
     text_at,
-)
-from variant_assets.stages.fonts import Fonts
-from variant_assets.stages.ocr_eval import lines_to_read, score
-from variant_assets.stages.values import (
-    LineRead,
-    Rect,
 )
 
 TWO_LINES = (Rect(x=0.1, y=0.1, width=0.8, height=0.1), Rect(x=0.1, y=0.3, width=0.8, height=0.1))

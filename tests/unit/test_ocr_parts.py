@@ -13,7 +13,7 @@ from resources.ocr.cells import Cell, read_cells
 from resources.ocr.ink import MARGIN_PX, crop, find_ink, ink_map
 from resources.ocr.mixed import Sign
 from resources.ocr.syllables import best_matches, everyday_syllables, likeness
-from tests.drawing import NANUM, drawn_line
+from testing.drawing import NANUM, drawn_line
 
 FONT = NANUM / "NanumSquareB.ttf"
 signs = st.lists(st.builds(Sign, st.sampled_from("가나다1,"), st.just(0.9), st.just(False), st.none()), max_size=8)

@@ -3,7 +3,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.scenes import (
+from stages.imaging.contrast import needed
+from stages.imaging.geometry import Image, bounds, inner_corners
+from stages.overlay import render
+from stages.readability_eval import measure
+from stages.type.ad_copy import normalise_copy
+from stages.type.fonts import Fonts
+from stages.type.glyphs import glyph_mask, without_glyphs
+from stages.type.setting import limits
+from stages.values import Layout, Plan, Rect, Size, StageError
+from testing.pictures import (
     COPY,
     analysis,
     banner_ad,
@@ -16,15 +25,6 @@ from tests.unit.scenes import (
     solid,
     thing,
 )
-from variant_assets.stages.contrast import needed
-from variant_assets.stages.copy_text import normalise_copy
-from variant_assets.stages.drawing import glyph_mask, without_glyphs
-from variant_assets.stages.fonts import Fonts
-from variant_assets.stages.geometry import Image, bounds, inner_corners
-from variant_assets.stages.overlay import render
-from variant_assets.stages.readability_eval import measure
-from variant_assets.stages.typesetting import limits
-from variant_assets.stages.values import Layout, Plan, Rect, Size, StageError
 
 NARROW = Rect(x=0.06, y=0.1, width=0.15, height=0.12)
 TOKEN = "가나다라마바사아자차카타파하거"

@@ -3,11 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.scenes import COPY, MODEL, analysis, flat, found_in, noise, planned, thing
-from variant_assets.stages.geometry import inner_corners
-from variant_assets.stages.pictures import planner_picture, thumbnail
-from variant_assets.stages.planner import plan
-from variant_assets.stages.values import DetectedObject, Detections, Plan, Size, StageError
+from stages.imaging.geometry import inner_corners
+from stages.imaging.pictures import planner_picture, thumbnail
+from stages.planner import plan
+from stages.values import DetectedObject, Detections, Plan, Size, StageError
+from testing.pictures import COPY, MODEL, analysis, flat, found_in, noise, planned, thing
 
 share = st.floats(0.0, 1.0)
 objects = st.lists(

@@ -1,17 +1,17 @@
 import numpy as np
 import pytest
 
-from tests.unit.scenes import COPY, banner_ad, checkerboard, flat, noise
-from variant_assets.stages.contrast import contrast_ratio
-from variant_assets.stages.drawing import glyph_mask, with_glyphs
-from variant_assets.stages.fonts import Fonts
-from variant_assets.stages.geometry import Image, ring
-from variant_assets.stages.readability_eval import measure
-from variant_assets.stages.values import (
+from stages.imaging.contrast import contrast_ratio
+from stages.imaging.geometry import Image, ring
+from stages.readability_eval import measure
+from stages.type.fonts import Fonts
+from stages.type.glyphs import glyph_mask, with_glyphs
+from stages.values import (
     Layout,
     Rgb,
     StageError,
 )
+from testing.pictures import COPY, banner_ad, checkerboard, flat, noise
 
 
 def recoloured(image: Image, layout: Layout, fonts: Fonts, color: Rgb) -> Image:

@@ -33,7 +33,7 @@ def imports(path: Path) -> set[str]:
     return {name.split(".")[0] for name in names}
 
 
-@pytest.mark.parametrize("path", sorted((PROJECT / "variant_assets" / "stages").glob("*.py")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted((PROJECT / "stages").rglob("*.py")), ids=lambda p: p.stem)
 def test_a_stage_imports_nothing_from_outside(path: Path) -> None:
     assert imports(path) & OUTSIDE == set()
 
@@ -62,7 +62,7 @@ def test_every_package_that_the_code_imports_is_a_direct_dependency() -> None:
 
 
 def test_the_assets_are_the_eight_stages_in_run_order() -> None:
-    from tests.shop import STAGES as NAMES
+    from testing.shop import STAGES as NAMES
     from variant_assets.assets import STAGES
 
     assert tuple(asset.key.to_user_string() for asset in STAGES) == NAMES

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from variant_assets.stages.text_metrics import (
+from stages.type.text_metrics import (
     character_error_rate,
     character_error_rate_ignoring_spaces,
     critical_tokens,

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.load import Load, measured
+from resources.pressure import Load, measured
 from sensors.throttle import CALM_LOOKS, PRESSED_LOOKS, Order, Throttle, decide
 
 

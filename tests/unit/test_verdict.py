@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from variant_assets.stages.values import (
+from stages.values import (
     Fidelity,
     Judgement,
     ModelInfo,
@@ -15,7 +15,7 @@ from variant_assets.stages.values import (
     Recognition,
     Verdict,
 )
-from variant_assets.stages.verdict import verdict
+from stages.verdict import verdict
 
 MODEL = ModelInfo(provider="test", model="test", revision="1")
 ORDER = ("pass", "warn", "fail")

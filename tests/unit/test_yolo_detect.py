@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from tests.unit.scenes import MODEL, SIZE, flat, found_in, size_of, thing
-from variant_assets.stages.values import (
+from stages.values import (
     StageError,
 )
-from variant_assets.stages.vlm_analyze import for_model, require_copy
-from variant_assets.stages.yolo_detect import forbid
+from stages.vlm_analyze import for_model, require_copy
+from stages.yolo_detect import forbid
+from testing.pictures import MODEL, SIZE, flat, found_in, size_of, thing
 
 
 def test_boxes_are_clipped_dropped_and_sorted() -> None:

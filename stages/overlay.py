@@ -1,0 +1,194 @@
+"""Draws the copy in the planned region: whole, inside the region, and readable against what lies under it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from stages.imaging.colour import Paint, choose_paint
+from stages.imaging.contrast import RING_PX, is_large_text, needed
+from stages.imaging.geometry import Corners, Image, Mask, inner_corners, ring, size_of
+from stages.type.ad_copy import normalise_copy, split_copy
+from stages.type.fonts import Fonts
+from stages.type.glyphs import runs_mask, with_glyphs, with_panel
+from stages.type.setting import Align, Block, Faces, SetLine, limits, set_in
+from stages.values import (
+    Analysis,
+    Layout,
+    Panel,
+    Plan,
+    Proposal,
+    Rect,
+    Size,
+    StageError,
+    TextLine,
+)
+
+PLATE_OPACITY = 0.78
+"""Least opacity of a plate where the text has to cover something: it must read as a plate, not as dirt."""
+
+_MARGIN = 1.1
+"""The proof aims this much above the ratio, so that rounding never takes it below."""
+
+
+def render(image: Image, plan: Plan, copy: str, fonts: Fonts, analysis: Analysis) -> tuple[Layout, Image]:
+    """The finished ad and its layout: the chosen region, then the others in rank order until the text fits.
+
+    `image` is (height, width, 3) uint8 RGB. Raises StageError when there is no copy, when a character has no
+    glyph, when the plan is for a picture of another size, and when the text fits in no region at a readable
+    size.
+    """
+    size = size_of(image)
+    if plan.size != size:
+        raise StageError(
+            f"the plan is for {plan.size.width_px} × {plan.size.height_px} px, the picture has "
+            f"{size.width_px} × {size.height_px} px; run the planner for this picture"
+        )
+    text = normalise_copy(copy)
+    number, block = _first_fit(text, plan, fonts, analysis)
+    masks = [runs_mask(line.runs, line.font_size_px, size, fonts) for line in block.lines]
+    paint, panel = _readable(image, masks, block, plan.proposals[number], analysis)
+    ground = with_panel(image, panel) if panel else image
+    ad = with_glyphs(ground, np.maximum.reduce(masks), paint.fill)
+    return _layout(text, plan, number, block, paint, panel), ad
+
+
+def _first_fit(text: str, plan: Plan, fonts: Fonts, analysis: Analysis) -> tuple[int, Block]:
+    allowed = limits(plan.size, analysis.font.size_category)
+    faces = Faces(fonts.choose(analysis.font.style), fonts.choose(analysis.font.style, bold=False))
+    order = sorted(range(len(plan.proposals)), key=lambda number: (number != plan.chosen, number))
+    for number in order:
+        align = alignment(plan.proposals[number].region)
+        box = _text_box(plan.proposals[number], align, plan.size)
+        block = set_in(split_copy(text), box, align, faces, allowed, fonts)
+        if block is not None:
+            return number, block
+    largest = max((plan.proposals[number].region for number in order), key=lambda region: region.area)
+    raise StageError(
+        f"the copy of {len(text)} characters fits in none of {len(order)} planned regions at "
+        f"{allowed.smallest_px} px or more (the largest is {largest.width:.2f} × {largest.height:.2f} of the "
+        "picture); shorten the copy, or use a picture with more free space"
+    )
+
+
+def alignment(region: Rect) -> Align:
+    """Centred text in a centred region, else flush with the side of the picture the region leans to."""
+    centre = region.x + region.width / 2
+    if abs(centre - 0.5) < 0.06:
+        return "center"
+    return "left" if centre < 0.5 else "right"
+
+
+def _text_box(proposal: Proposal, align: Align, size: Size) -> Corners:
+    """(left, top, right, bottom) in px for the lines."""
+    region = _on_axis(proposal.region) if align == "center" else proposal.region
+    left, top, right, bottom = inner_corners(region, size)
+    inset_px = round(proposal.inset * min(size.width_px, size.height_px))
+    return left + inset_px, top + inset_px, right - inset_px, bottom - inset_px
+
+
+def _on_axis(region: Rect) -> Rect:
+    """The part of a nearly centred region that is even about the picture's axis: text is centred on that."""
+    margin = max(region.x, 1.0 - region.right)
+    return Rect(x=margin, y=region.y, width=1.0 - 2 * margin, height=region.height)
+
+
+def _readable(
+    image: Image, masks: Sequence[Mask], block: Block, proposal: Proposal, analysis: Analysis
+) -> tuple[Paint, Panel | None]:
+    """Colour and panel that prove the contrast over the ring around the glyphs of every line."""
+    size = size_of(image)
+    large = all(is_large_text(line.font_size_px, _bold(line), size) for line in block.lines)
+    covers = proposal.occlusion > 0
+    beside = [_beside(image, mask, line) for mask, line in zip(masks, block.lines, strict=True)]
+    paint = choose_paint(beside, analysis.font.color, needed(large).aa * _MARGIN, PLATE_OPACITY if covers else 0.0)
+    if paint.opacity == 0.0:
+        return paint, None
+    return paint, _plate(block, proposal.region, size, paint) if covers else _scrim(block, size, paint)
+
+
+def _beside(image: Image, mask: Mask, line: SetLine) -> Image:
+    """The pixels next to the line's glyphs, shape (n, 3)."""
+    left, top, right, bottom = _grown(line.ink, RING_PX, size_of(image))
+    return image[top:bottom, left:right][ring(mask[top:bottom, left:right] > 0, RING_PX)]
+
+
+def _plate(block: Block, region: Rect, size: Size, paint: Paint) -> Panel:
+    """Around the text, past all that is measured, else inside its region; up to the edges where that is."""
+    em = block.headline.font_size_px
+    box, needed_px = inner_corners(region, size), _grown(block.ink, RING_PX + 1, size)
+    left, top, right, bottom = _grown(block.ink, round(0.45 * em), size)
+    left = 0 if box[0] == 0 else min(needed_px[0], max(left, box[0]))
+    top = 0 if box[1] == 0 else min(needed_px[1], max(top, box[1]))
+    right = size.width_px if box[2] == size.width_px else max(needed_px[2], min(right, box[2]))
+    bottom = size.height_px if box[3] == size.height_px else max(needed_px[3], min(bottom, box[3]))
+    bleeds = left == 0 or top == 0 or right == size.width_px or bottom == size.height_px
+    rect = Rect.from_corners_px(left, top, right, bottom, size)
+    return Panel(rect=rect, color=paint.scrim, opacity=paint.opacity, radius_px=0.0 if bleeds else round(0.3 * em))
+
+
+def _scrim(block: Block, size: Size, paint: Paint) -> Panel:
+    """A soft shade: over the whole width when the text lies along an edge, else around the text."""
+    em = block.headline.font_size_px
+    left, top, right, bottom = _grown(block.ink, round(0.35 * em), size)
+    if right - left > 0.4 * size.width_px and bottom < 0.42 * size.height_px:
+        left, top, right = 0, 0, size.width_px
+    elif right - left > 0.4 * size.width_px and top > 0.58 * size.height_px:
+        left, right, bottom = 0, size.width_px, size.height_px
+    return Panel(
+        rect=Rect.from_corners_px(left, top, right, bottom, size),
+        color=paint.scrim,
+        opacity=paint.opacity,
+        radius_px=0.0 if right - left == size.width_px else round(0.6 * em),
+        feather_px=round(1.4 * em),
+    )
+
+
+def _layout(text: str, plan: Plan, number: int, block: Block, paint: Paint, panel: Panel | None) -> Layout:
+    proposal, size = plan.proposals[number], plan.size
+    ink = Rect.from_corners_px(*block.ink, size)
+    return Layout(
+        text=text,
+        lines=tuple(_text_line(line, size) for line in block.lines),
+        region=proposal.region,
+        text_rect=ink,
+        ink=ink,
+        face=block.headline.face,
+        font_size_px=block.headline.font_size_px,
+        line_height_px=block.headline.leading_px,
+        fill=paint.fill,
+        panel=panel,
+        contrast_p1=paint.contrast_p1,
+        proposal=number,
+        size=size,
+        warnings=_warnings(plan, number),
+    )
+
+
+def _text_line(line: SetLine, size: Size) -> TextLine:
+    ink = Rect.from_corners_px(*line.ink, size)
+    return TextLine(text=line.text, runs=line.runs, ink=ink, font_size_px=line.font_size_px)
+
+
+def _warnings(plan: Plan, number: int) -> tuple[str, ...]:
+    proposal, found = plan.proposals[number], []
+    if proposal.occlusion > 0:
+        found.append(f"the text region covers {proposal.occlusion:.0%} of forbidden area; it got a plate")
+    if number != plan.chosen:
+        found.append(f"the copy did not fit in region {plan.chosen}; region {number} was taken: {proposal.words}")
+    return tuple(found)
+
+
+def _bold(line: SetLine) -> bool:
+    return all(run.face.bold for run in line.runs)
+
+
+def _grown(corners: Corners, margin_px: int, size: Size) -> Corners:
+    left, top, right, bottom = corners
+    return (
+        max(0, left - margin_px),
+        max(0, top - margin_px),
+        min(size.width_px, right + margin_px),
+        min(size.height_px, bottom + margin_px),
+    )

@@ -1,0 +1,84 @@
+"""What the planner looks at, on a coarse grid: what is forbidden, how much each place matters, how busy it is."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from stages.imaging.geometry import Bits, Floats, Image, Mask, size_of
+from stages.placement.importance import Grid, Maps, box_cells, box_shares, grid_of, maps, mask_cells, mask_shares
+from stages.values import DetectedObject, Detections
+
+_OBJECT_MARGIN = 0.012
+
+_BESIDE = 0.3
+"""What a place matters that is kept clear around an object's outline, where the object itself is 1."""
+
+_UNSALIENT = 0.85
+"""What the least salient spot of an object matters, where the most salient one is 1."""
+
+_OUTSIDE_MASK = 0.05
+"""What a place in an object's box matters that its mask leaves free, as against one in the mask."""
+
+
+class Ground(NamedTuple):
+    """What the search looks at, per cell; `subject` is the (x, y) centre of what the picture shows, 0…1.
+
+    `importance` is 0…1: its mean over a region is how much of the region lies on objects. `harm` sums to each object's
+    weight over the object, so its sum over a region is what the region takes away of them.
+    """
+
+    grid: Grid
+    forbidden: Bits
+    importance: Floats
+    harm: Floats
+    maps: Maps
+    subject: tuple[float, float]
+
+
+def ground_of(image: Image, detections: Detections, mask: Mask) -> Ground:
+    """`image` (height, width, 3) uint8 RGB, `mask` (height, width) uint8, non-zero = keep clear, of the same size."""
+    grid = grid_of(size_of(image))
+    forbidden = mask_cells(mask, grid)
+    for found in detections.objects:
+        forbidden[box_cells(found.box, grid, _OBJECT_MARGIN)] = True
+    seen, kept_clear = maps(image, grid), mask_shares(mask, grid)
+    importance = _importance(detections, kept_clear, grid) * (_UNSALIENT + (1 - _UNSALIENT) * seen.saliency)
+    shown = forbidden.astype(float) if forbidden.any() else seen.saliency
+    return Ground(grid, forbidden, importance, _harm(detections, kept_clear, grid), seen, _centre(shown, grid))
+
+
+def _importance(detections: Detections, kept_clear: Floats, grid: Grid) -> Floats:
+    """1 on what objects show; less in a box's corners outside the mask, and in the margin around an object."""
+    boxes, near = np.zeros_like(kept_clear), np.zeros_like(kept_clear)
+    for found in detections.objects:
+        boxes = np.maximum(boxes, box_shares(found.box, grid))
+        near[box_cells(found.box, grid, 2 * _OBJECT_MARGIN)] = 1.0
+    inside = kept_clear * np.where(near > 0, boxes, 1.0)
+    return np.maximum(inside, _BESIDE * np.maximum(boxes, kept_clear))
+
+
+def _harm(detections: Detections, kept_clear: Floats, grid: Grid) -> Floats:
+    harm = np.zeros_like(kept_clear)
+    for found in detections.objects:
+        box = box_cells(found.box, grid, 0.0)
+        harm[box] += _over_object(found, kept_clear[box])
+    if not detections.objects and kept_clear.any():
+        harm = kept_clear / kept_clear.sum()
+    return harm
+
+
+def _over_object(found: DetectedObject, kept_clear: Floats) -> Floats:
+    """The object's weight over its cells: people look at the upper half, a face, a filling, a label."""
+    by_row = np.linspace(1.6, 0.4, len(kept_clear))[:, None]
+    shown = by_row * np.maximum(kept_clear, _OUTSIDE_MASK)
+    return np.asarray(found.weight * shown / shown.sum())
+
+
+def _centre(shown: Floats, grid: Grid) -> tuple[float, float]:
+    total = float(shown.sum())
+    if total == 0.0:
+        return 0.5, 0.5
+    across, down = shown.sum(axis=0) @ np.arange(grid.columns), shown.sum(axis=1) @ np.arange(grid.rows)
+    return (float(across) / total + 0.5) / grid.columns, (float(down) / total + 0.5) / grid.rows

@@ -1,0 +1,266 @@
+"""Every place the copy could take: rectangles that hold it, at all positions, with what speaks for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.imaging.geometry import Floats, integral, window_sums
+from stages.placement.importance import Grid, smooth
+from stages.placement.maps import Ground
+from stages.type.ad_copy import Parts, estimated_width_em
+from stages.type.line_breaking import Level
+from stages.type.setting import Estimate, Limits, estimate, two_sizes_read_as_two
+from stages.values import Rect, Size
+
+Indices = NDArray[np.intp]
+
+SAFE_MARGIN = 0.055
+"""Of the shorter side: nothing is set nearer to the edge while there is room elsewhere."""
+INSET = 0.025
+"""Of the shorter side: where a region may lie at the picture's edge or on an object, its text stays so far inside."""
+
+LEAST_WIDTH, LEAST_HEIGHT = 0.5, 0.12
+NARROWEST, LOWEST = 0.26, 0.09
+"""What is still taken where nothing of the least size is free."""
+
+_GOOD_SIZE = 1.2
+"""Of the smallest type: covering less is worth smaller type only where the copy leaves no choice."""
+
+_BLOCK = 6
+_WIDE = 0.68
+_ROOM = 1.05
+"""Planned rectangles are this much higher than the estimate of the text."""
+
+WEIGHTS = {
+    "size": 0.28,
+    "calm": 0.20,
+    "empty": 0.20,
+    "few_lines": 0.10,
+    "uniform": 0.06,
+    "clearance": 0.06,
+    "aligned": 0.06,
+    "balance": 0.04,
+}
+"""What speaks for a place, 0 to 1 in sum: large type on calm, unimportant, even ground clear of objects."""
+
+COVERS = {"on_objects": 5.0, "of_objects": 2.5}
+"""What speaks against a place: its share on objects, and the share of each object that it takes away. So much that
+over objects nothing else decides but between places that cover equally much."""
+
+_NOTHING = 1e-9
+"""Sums of whole cells are exact to far less than one cell."""
+
+
+class Asked(NamedTuple):
+    """Which regions a search offers; width and height in fractions of the picture, the rest of its shorter side.
+
+    `safe_margin` lies between the region and the picture's edges, `inset` between the text and the region's. `steps`
+    is how many widths and how many type sizes are tried.
+    """
+
+    narrowest: float
+    widest: float = 1.0
+    lowest: float = LEAST_HEIGHT
+    safe_margin: float = SAFE_MARGIN
+    inset: float = 0.0
+    may_cover: bool = False
+    steps: int = 9
+
+
+class Shape(NamedTuple):
+    """A rectangle in cells and the text it holds: `lines` at about `font_size_px`."""
+
+    columns: int
+    rows: int
+    font_size_px: int
+    lines: int
+
+
+class Candidates(NamedTuple):
+    """Columns of equal length: `regions` (n, 4) as x, y, width, height in cells, one figure per reason."""
+
+    shapes: tuple[Shape, ...]
+    shape_index: Indices
+    regions: Floats
+    reasons: dict[str, Floats]
+    score: Floats
+
+    def rect(self, row: int, grid: Grid) -> Rect:
+        x, y, width, height = self.regions[row]
+        return Rect(x=x / grid.columns, y=y / grid.rows, width=width / grid.columns, height=height / grid.rows)
+
+
+def shapes(parts: Parts, size: Size, grid: Grid, allowed: Limits, asked: Asked) -> tuple[Shape, ...]:
+    """Rectangles that hold the copy: for each width and type size the height its lines need."""
+    cell_x, cell_y = size.width_px / grid.columns, size.height_px / grid.rows
+    around_px = 2 * asked.inset * min(size.width_px, size.height_px)
+    margin_x, margin_y = margins(size, grid, asked.safe_margin)
+    least, most = int(np.ceil(asked.narrowest * grid.columns - 1e-9)), grid.columns - 2 * margin_x
+    least_rows, most_rows = int(np.ceil(asked.lowest * grid.rows - 1e-9)), grid.rows - 2 * margin_y
+    found: dict[tuple[int, int], Shape] = {}
+    for columns in _steps(least, min(most, int(asked.widest * grid.columns)), asked.steps):
+        for font_size_px in _steps(allowed.smallest_px, allowed.largest_px, asked.steps):
+            for block in _blocks(parts, font_size_px, columns * cell_x - around_px, allowed, asked.may_cover):
+                rows = max(least_rows, int(np.ceil((block.height_px * _ROOM + around_px) / cell_y)))
+                if rows <= most_rows:
+                    # Ascending sizes: of two that need the same rectangle the larger stays.
+                    found[columns, rows] = Shape(columns, rows, font_size_px, block.lines)
+    readable = [shape for shape in found.values() if shape.font_size_px >= _GOOD_SIZE * allowed.smallest_px]
+    return tuple(readable if asked.may_cover and readable else found.values())
+
+
+def margins(size: Size, grid: Grid, safe_margin: float = SAFE_MARGIN) -> tuple[int, int]:
+    """Cells kept free at the left and right, and at the top and bottom."""
+    margin_px = safe_margin * min(size.width_px, size.height_px)
+    across, down = margin_px * grid.columns / size.width_px, margin_px * grid.rows / size.height_px
+    return min(int(np.ceil(across)), (grid.columns - 1) // 2), min(int(np.ceil(down)), (grid.rows - 1) // 2)
+
+
+def _steps(low: int, high: int, count: int) -> list[int]:
+    return sorted({round(float(value)) for value in np.linspace(low, high, count)}) if low <= high else []
+
+
+def _blocks(parts: Parts, font_size_px: int, width_px: float, allowed: Limits, also_as_one: bool) -> Iterator[Estimate]:
+    """The copy in its two sizes where they read as two, else, or also, in one size; none that is too wide."""
+    two_sizes = bool(parts.secondary) and two_sizes_read_as_two(font_size_px, allowed)
+    # One size in one line needs the lowest band of all.
+    settings = [parts, parts.as_one] if two_sizes and also_as_one else [parts] if two_sizes else [parts.as_one]
+    for setting in settings:
+        block = _block(setting, font_size_px, width_px, allowed)
+        if block is not None:
+            yield block
+
+
+def _block(parts: Parts, font_size_px: int, width_px: float, allowed: Limits) -> Estimate | None:
+    """Lines and height, words whole where they can be; None when a number or price alone is too wide."""
+    estimates = (estimate(parts, level, font_size_px, width_px, (_em, _em), allowed) for level in Level)
+    return next((block for block in estimates if block is not None), None)
+
+
+def _em(text: str) -> float:
+    return sum(map(estimated_width_em, text))
+
+
+def search(ground: Ground, offered: Sequence[Shape], size: Size, allowed: Limits, asked: Asked) -> Candidates:
+    """All positions of the shapes inside the safe margins, thinned to the best of each neighbourhood.
+
+    Unless the text may cover objects, only positions clear of everything forbidden.
+    """
+    tables = Tables.of(ground)
+    margin = margins(size, ground.grid, asked.safe_margin)
+    if not asked.may_cover:
+        offered = [shape for shape in offered if _has_room(shape, tables, margin)]
+    parts = [_placements(shape, ground, tables, margin, allowed, asked.may_cover) for shape in offered]
+    columns = {
+        name: np.concatenate([part[1][name] for part in parts]) if parts else np.zeros(0)
+        for name in (*WEIGHTS, *COVERS)
+    }
+    return Candidates(
+        shapes=tuple(offered),
+        shape_index=np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts]),
+        regions=np.concatenate([part[0] for part in parts]) if parts else np.zeros((0, 4)),
+        reasons=columns,
+        score=_score(columns),
+    )
+
+
+def _score(figures: dict[str, Floats]) -> Floats:
+    gains = sum(weight * figures[name] for name, weight in WEIGHTS.items())
+    return np.asarray(gains - sum(weight * figures[name] for name, weight in COVERS.items()))
+
+
+class Tables(NamedTuple):
+    """Integral images of everything that is averaged over a rectangle."""
+
+    forbidden: Floats
+    importance: Floats
+    harm: Floats
+    near: Floats
+    saliency: Floats
+    edges: Floats
+    luminance: Floats
+    luminance_squared: Floats
+
+    @classmethod
+    def of(cls, ground: Ground) -> Tables:
+        maps, near = ground.maps, smooth(ground.forbidden.astype(np.float64), 2)
+        averaged = (ground.forbidden, ground.importance, ground.harm, near, maps.saliency, maps.edges, maps.luminance)
+        return cls(*map(integral, (*averaged, maps.luminance**2)))
+
+
+def _means(table: Floats, shape: Shape, margin: tuple[int, int]) -> Floats:
+    """Means over the shape at every position inside the margins."""
+    across, down = margin
+    inner = table[down : table.shape[0] - down, across : table.shape[1] - across]
+    return window_sums(inner, shape.rows, shape.columns) / (shape.rows * shape.columns)
+
+
+def _has_room(shape: Shape, tables: Tables, margin: tuple[int, int]) -> bool:
+    return bool((_means(tables.forbidden, shape, margin) < _NOTHING).any())
+
+
+def _placements(
+    shape: Shape, ground: Ground, tables: Tables, margin: tuple[int, int], allowed: Limits, may_cover: bool
+) -> tuple[Floats, dict[str, Floats]]:
+    def mean(table: Floats) -> Floats:
+        return _means(table, shape, margin)
+
+    deviation = np.sqrt(np.maximum(0.0, mean(tables.luminance_squared) - mean(tables.luminance) ** 2))
+    forbidden = mean(tables.forbidden)
+    ys, xs = (np.arange(n) + float(m) for n, m in zip(forbidden.shape, reversed(margin), strict=True))
+    size = (shape.font_size_px - allowed.smallest_px) / max(1, allowed.largest_px - allowed.smallest_px)
+    figures = {
+        "size": np.full(forbidden.shape, size),
+        "few_lines": np.full(forbidden.shape, 1.0 - min(1.0, max(0, shape.lines - 3) / 5)),
+        "calm": 1.0 - mean(tables.edges),
+        "empty": 1.0 - mean(tables.saliency),
+        "uniform": 1.0 - np.minimum(1.0, deviation / 0.25),
+        "clearance": 1.0 - mean(tables.near),
+        "aligned": _aligned(shape, ground.grid, xs, ys, margin),
+        "balance": _balance(shape, ground, xs, ys),
+        "on_objects": mean(tables.importance),
+        "of_objects": mean(tables.harm) * shape.columns * shape.rows,
+    }
+    open_to_text = may_cover | (forbidden < _NOTHING)
+    rows, columns = _best_of_blocks(np.where(open_to_text, _score(figures), -np.inf))
+    some = open_to_text[rows, columns]
+    rows, columns = rows[some], columns[some]
+    corners = np.stack(
+        [xs[columns], ys[rows], np.full(len(rows), shape.columns), np.full(len(rows), shape.rows)], axis=1
+    )
+    return corners.astype(np.float64), {name: figure[rows, columns] for name, figure in figures.items()}
+
+
+def _aligned(shape: Shape, grid: Grid, xs: Floats, ys: Floats, margin: tuple[int, int]) -> Floats:
+    """1 where the rectangle stands on the picture's axis or a margin, and on a margin or third in height."""
+    across = np.abs(xs + shape.columns / 2 - grid.columns / 2)
+    # A wide region flush with one margin is neither centred nor a column; it only looks misplaced.
+    if shape.columns < _WIDE * grid.columns:
+        flush = np.minimum(np.abs(xs - margin[0]), np.abs(grid.columns - margin[0] - xs - shape.columns))
+        across = np.minimum(across, flush)
+    centre = ys + shape.rows / 2
+    edges = np.minimum(np.abs(ys - margin[1]), np.abs(grid.rows - margin[1] - ys - shape.rows))
+    thirds = np.minimum(np.abs(centre - grid.rows / 3), np.abs(centre - 2 * grid.rows / 3))
+    across, down = across / grid.columns, np.minimum(edges, thirds + 0.02 * grid.rows) / grid.rows
+    return 1.0 - np.minimum(1.0, (across[None, :] + down[:, None]) / 0.12)
+
+
+def _balance(shape: Shape, ground: Ground, xs: Floats, ys: Floats) -> Floats:
+    """1 where text and subject together weigh on the middle of the picture."""
+    across = ((xs + shape.columns / 2) / ground.grid.columns + ground.subject[0]) / 2 - 0.5
+    down = ((ys + shape.rows / 2) / ground.grid.rows + ground.subject[1]) / 2 - 0.5
+    return np.maximum(0.0, 1.0 - 2.0 * np.hypot(across[None, :], down[:, None]))
+
+
+def _best_of_blocks(score: Floats) -> tuple[Indices, Indices]:
+    """(rows, columns) of the best position in every _BLOCK × _BLOCK positions; the first of equals."""
+    down, across = (-(-length // _BLOCK) for length in score.shape)
+    padded = np.full((down * _BLOCK, across * _BLOCK), -np.inf)
+    padded[: score.shape[0], : score.shape[1]] = score
+    blocks = padded.reshape(down, _BLOCK, across, _BLOCK).swapaxes(1, 2).reshape(down * across, _BLOCK * _BLOCK)
+    best, block = blocks.argmax(axis=1), np.arange(down * across)
+    return block // across * _BLOCK + best // _BLOCK, block % across * _BLOCK + best % _BLOCK

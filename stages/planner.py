@@ -1,0 +1,187 @@
+"""Where the copy goes: ranked regions that hold it, clear of objects and calm; each with its reasons."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from stages.imaging.geometry import Bits, Image, Mask, inner_corners, size_of
+from stages.placement.importance import Grid
+from stages.placement.maps import Ground, ground_of
+from stages.placement.search import (
+    COVERS,
+    INSET,
+    LEAST_HEIGHT,
+    LEAST_WIDTH,
+    LOWEST,
+    NARROWEST,
+    WEIGHTS,
+    Asked,
+    Candidates,
+    Indices,
+    Shape,
+    margins,
+    search,
+    shapes,
+)
+from stages.type.ad_copy import Parts, normalise_copy, split_copy
+from stages.type.setting import Limits, limits
+from stages.values import Analysis, Detections, Plan, Proposal, Rect, Size, StageError
+
+MOST_PROPOSALS = 8
+_ALIKE = 0.4
+"""Regions that overlap by more than this IoU are one idea; only the better one is proposed."""
+
+_TAIL = 2
+"""Places over objects that are still offered behind narrow free ones, for copy that is too long for those."""
+
+
+class Tier(NamedTuple):
+    """One round of the search: which regions it may propose, and how the words call them."""
+
+    source: str
+    asked: Asked
+    most: int
+
+
+def plan(image: Image, detections: Detections, forbidden_mask: Mask, analysis: Analysis, copy: str) -> Plan:
+    """At most eight regions for the copy, best first; the same values give the same plan.
+
+    `image` is (height, width, 3) uint8 RGB, `forbidden_mask` (height, width) uint8, 255 = keep clear.
+    Regions are at least 0.5 × 0.12 of the picture, inside safe margins and clear of objects. Only where there is no
+    such place come narrower columns, then places that reach the picture's edge, whose text is set in from it, and
+    then the least harmful place, which needs a panel.
+    Raises StageError when mask or detections belong to a picture of another size, or there is no copy.
+    """
+    size = size_of(image)
+    _require_same_picture(size, detections, forbidden_mask)
+    parts = split_copy(normalise_copy(copy))
+    allowed = limits(size, analysis.font.size_category)
+    ground = ground_of(image, detections, forbidden_mask)
+    forbidden = _forbidden_pixels(detections, forbidden_mask)
+    proposals = _proposals(ground, parts, size, allowed, forbidden)
+    return Plan(proposals=proposals, chosen=0, needs_panel=proposals[0].occlusion > 0, size=size)
+
+
+def _require_same_picture(size: Size, detections: Detections, mask: Mask) -> None:
+    shown = f"the picture is {size.width_px} × {size.height_px} px"
+    if mask.shape != (size.height_px, size.width_px):
+        raise StageError(
+            f"{shown}, its forbidden mask has shape {mask.shape} (height, width); run yolo_detect for this picture"
+        )
+    if detections.size != size:
+        found = detections.size
+        raise StageError(
+            f"{shown}, its detections are for {found.width_px} × {found.height_px} px; run yolo_detect for this picture"
+        )
+
+
+def _forbidden_pixels(detections: Detections, mask: Mask) -> Bits:
+    forbidden = mask > 0
+    for found in detections.objects:
+        left, top, right, bottom = inner_corners(found.box, detections.size)
+        forbidden[top:bottom, left:right] = True
+    return forbidden
+
+
+def _proposals(ground: Ground, parts: Parts, size: Size, allowed: Limits, forbidden: Bits) -> tuple[Proposal, ...]:
+    free = Tier("free region", Asked(LEAST_WIDTH), MOST_PROPOSALS)
+    narrow = Tier("narrow free region", Asked(NARROWEST, LEAST_WIDTH), MOST_PROPOSALS - 2 * _TAIL - 1)
+    at_the_edge = Asked(NARROWEST, lowest=LOWEST, safe_margin=0.0, inset=INSET, steps=14)
+    tight = Tier("free region at the edge", at_the_edge, _TAIL)
+    harmful = Tier("least harmful region", at_the_edge._replace(may_cover=True), _TAIL)
+    found = _from_tier(free, ground, parts, size, allowed, forbidden)
+    if not found:
+        found = _from_tier(narrow, ground, parts, size, allowed, forbidden)
+        found += _from_tier(tight, ground, parts, size, allowed, forbidden)
+        found += _from_tier(harmful, ground, parts, size, allowed, forbidden)
+        found.append(_whole_picture(ground, size, forbidden))
+    return tuple(found)
+
+
+def _from_tier(
+    tier: Tier, ground: Ground, parts: Parts, size: Size, allowed: Limits, forbidden: Bits
+) -> list[Proposal]:
+    offered = shapes(parts, size, ground.grid, allowed, tier.asked)
+    found = search(ground, offered, size, allowed, tier.asked)
+    picked = _diverse(found, np.argsort(-found.score, kind="stable"), tier.most)
+    return [_proposal(found, row, tier, ground.grid, size, forbidden) for row in picked]
+
+
+def _diverse(found: Candidates, ranked: Indices, most: int) -> list[int]:
+    """The best rows of which no two are nearly the same region."""
+    picked: list[int] = []
+    while ranked.size and len(picked) < most:
+        best, others = ranked[0], found.regions[ranked]
+        picked.append(int(best))
+        x, y, width, height = found.regions[best]
+        across = np.minimum(others[:, 0] + others[:, 2], x + width) - np.maximum(others[:, 0], x)
+        down = np.minimum(others[:, 1] + others[:, 3], y + height) - np.maximum(others[:, 1], y)
+        common = np.maximum(across, 0) * np.maximum(down, 0)
+        iou = common / (others[:, 2] * others[:, 3] + width * height - common)
+        ranked = ranked[iou <= _ALIKE]
+    return picked
+
+
+def _proposal(found: Candidates, row: int, tier: Tier, grid: Grid, size: Size, forbidden: Bits) -> Proposal:
+    region = found.rect(row, grid)
+    occlusion = _share(region, forbidden, size)
+    weights = {**WEIGHTS, **{name: -weight for name, weight in COVERS.items()}}
+    reasons = {name: round(weight * float(found.reasons[name][row]), 4) + 0.0 for name, weight in weights.items()}
+    shape = found.shapes[int(found.shape_index[row])]
+    return Proposal(
+        region=region,
+        score=round(float(found.score[row]), 4),
+        occlusion=occlusion,
+        source=tier.source,
+        reasons=reasons,
+        inset=tier.asked.inset,
+        words=_words(region, tier, occlusion, shape, float(found.reasons["calm"][row])),
+    )
+
+
+def _share(region: Rect, forbidden: Bits, size: Size) -> float:
+    left, top, right, bottom = inner_corners(region, size)
+    window = forbidden[top:bottom, left:right]
+    return float(np.count_nonzero(window)) / max(1, window.size)
+
+
+def _words(region: Rect, tier: Tier, occlusion: float, shape: Shape, calm: float) -> str:
+    quality = "calm" if calm > 0.8 else "fairly calm" if calm > 0.55 else "busy"
+    text = f"{shape.lines} line{'s' if shape.lines > 1 else ''} at about {shape.font_size_px} px"
+    what = f"{place(region)}: {occlusion:.0%} of it on objects, {quality}, holds {text}"
+    if tier.asked.may_cover and occlusion > 0:
+        return f"{what}; nothing large enough is free, so the text gets a panel"
+    if tier.source != "free region":
+        return f"{what}; nothing {LEAST_WIDTH} × {LEAST_HEIGHT} is free"
+    return what
+
+
+def place(region: Rect) -> str:
+    """Where a region lies, as people say it: "bottom band", "upper left"."""
+    x, y = region.x + region.width / 2, region.y + region.height / 2
+    down = "top" if y < 0.22 else "upper" if y < 0.42 else "middle" if y < 0.58 else "lower" if y < 0.78 else "bottom"
+    if region.width >= 0.7 or abs(x - 0.5) < 0.06:
+        return f"{down} {'band' if region.width >= 0.7 else 'centre'}"
+    return f"{down} {'left' if x < 0.5 else 'right'}"
+
+
+def _whole_picture(ground: Ground, size: Size, forbidden: Bits) -> Proposal:
+    """The last resort: everything inside the safe margins, for copy that fits nowhere else."""
+    across, down = margins(size, ground.grid)
+    columns, rows = ground.grid
+    region = Rect(
+        x=across / columns,
+        y=down / rows,
+        width=(columns - 2 * across) / columns,
+        height=(rows - 2 * down) / rows,
+    )
+    occlusion = _share(region, forbidden, size)
+    return Proposal(
+        region=region,
+        score=-10.0,
+        occlusion=occlusion,
+        source="whole picture",
+        words=f"the whole picture: {occlusion:.0%} of it on objects; only for copy that fits nowhere else",
+    )

@@ -1,0 +1,73 @@
+"""The ad copy as it will be drawn: normalised, split into headline and secondary text."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import NamedTuple
+
+from stages.values import StageError
+
+LONGEST_HEADLINE = 28
+"""Characters; a longer first sentence reads as running text and is set in one size with the rest."""
+
+_SENTENCE_END = re.compile(r"(?<=[.!?…。！？])[\"'”’)\]]*\s+|\n+")
+_IGNORABLE = {"Cc", "Cf"}
+_BLANKS = frozenset("\t\u115f\u1160\u3164\uffa0")
+"""Tab and the Hangul fillers: letters by category, blanks to the eye."""
+
+
+class Parts(NamedTuple):
+    """`secondary` is empty when the copy is one sentence or its first one is too long for a headline."""
+
+    headline: str
+    secondary: str
+
+    @property
+    def as_one(self) -> Parts:
+        """Both in one size."""
+        return Parts(f"{self.headline} {self.secondary}".strip(), "")
+
+
+def normalise_copy(copy: str) -> str:
+    """NFC, invisible characters dropped, white space collapsed; line ends of the writer are kept.
+
+    Raises StageError when nothing is left to draw.
+    """
+    text = unicodedata.normalize("NFC", copy.replace("\r\n", "\n").replace("\r", "\n"))
+    lines = (" ".join(_visible(line).split()) for line in text.split("\n"))
+    kept = "\n".join(line for line in lines if line)
+    if not kept:
+        raise StageError(f"no ad copy: {copy!r} has no visible character; write a copy for the job and run again")
+    return kept
+
+
+def _visible(line: str) -> str:
+    return "".join(" " if c in _BLANKS else c for c in line if c in _BLANKS or not _invisible(c))
+
+
+def _invisible(character: str) -> bool:
+    # Variation selectors only pick a glyph form; alone they would draw as tofu.
+    return unicodedata.category(character) in _IGNORABLE or 0xFE00 <= ord(character) <= 0xFE0F
+
+
+def split_copy(text: str) -> Parts:
+    """The first sentence, or first line, of a normalised copy is its headline when it is short enough."""
+    end = _SENTENCE_END.search(text)
+    if end is None or end.start() > LONGEST_HEADLINE:
+        return Parts(text.replace("\n", " "), "")
+    closing = end.group().rstrip()
+    return Parts(text[: end.start()] + closing, text[end.end() :].replace("\n", " "))
+
+
+def estimated_width_em(character: str) -> float:
+    """A cautious advance width, in em, of a bold sans face; for planning before a font is chosen."""
+    if character == " ":
+        return 0.32
+    if unicodedata.east_asian_width(character) in "WF":
+        return 0.97
+    if character in "iIjl.,:;'|!()[]":
+        return 0.38
+    if character in "MWmw@%&—":
+        return 0.98
+    return 0.66 if character.isupper() or character.isdigit() else 0.6

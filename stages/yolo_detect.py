@@ -1,0 +1,72 @@
+"""From the objects a detector found to what the text must not cover."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from stages.imaging.geometry import Bits, Mask, outer_corners
+from stages.values import DetectedObject, Detections, ModelInfo, Rect, Size, StageError
+
+MARGIN = 0.012
+"""Around each object, of the shorter side: text that touches an object looks as if it covered it."""
+
+
+def forbid(
+    found: Sequence[DetectedObject], size: Size, model: ModelInfo, masks: Sequence[Mask] | None = None
+) -> tuple[Detections, Mask]:
+    """The objects in a fixed order and the forbidden mask, (height, width) uint8, 255 = keep clear.
+
+    Boxes are clipped to the picture, those without area are dropped. `masks` are one per object,
+    (height, width), non-zero on the object; where given they are kept clear instead of the box. Raises
+    StageError for a mask of another size.
+    """
+    if masks is not None and len(masks) != len(found):
+        raise StageError(f"the detector gave {len(masks)} masks for {len(found)} objects; it must give one for each")
+    inside = [(_clipped(item), None if masks is None else masks[i]) for i, item in enumerate(found)]
+    kept = sorted((pair for pair in inside if pair[0].box.area > 0), key=lambda pair: _order(pair[0]))
+    forbidden = np.zeros((size.height_px, size.width_px), dtype=bool)
+    for item, mask in kept:
+        _keep_clear(forbidden, item.box, size, mask)
+    detections = Detections(
+        objects=tuple(item for item, _ in kept),
+        size=size,
+        forbidden_share=float(forbidden.mean()),
+        model=model,
+    )
+    return detections, np.where(forbidden, 255, 0).astype(np.uint8)
+
+
+def _clipped(found: DetectedObject) -> DetectedObject:
+    box = found.box
+    inside = Rect(x=box.x, y=box.y, width=min(box.width, 1.0 - box.x), height=min(box.height, 1.0 - box.y))
+    return found.model_copy(update={"box": inside})
+
+
+def _order(found: DetectedObject) -> tuple[float, str, float, float, float, float]:
+    box = found.box
+    return -found.score, found.label, box.y, box.x, box.height, box.width
+
+
+def _keep_clear(forbidden: Bits, box: Rect, size: Size, mask: Mask | None) -> None:
+    margin_px = round(MARGIN * min(size.width_px, size.height_px))
+    if mask is None:
+        left, top, right, bottom = outer_corners(box, size, margin_px)
+        forbidden[top:bottom, left:right] = True
+        return
+    if mask.shape != forbidden.shape:
+        raise StageError(f"an object mask has shape {mask.shape}, the picture {forbidden.shape} (height, width)")
+    forbidden |= _widened(mask > 0, margin_px)
+
+
+def _widened(bits: Bits, margin_px: int) -> Bits:
+    """The set grown by a square of `margin_px` to each side, one axis after the other."""
+    for axis in (0, 1):
+        counts = np.cumsum(
+            np.pad(bits, [(margin_px + 1, margin_px) if a == axis else (0, 0) for a in (0, 1)]), axis=axis
+        )
+        window, length = 2 * margin_px + 1, bits.shape[axis]
+        ends = np.take(counts, np.arange(window, window + length), axis=axis)
+        bits = ends > np.take(counts, np.arange(length), axis=axis)
+    return bits

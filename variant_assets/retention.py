@@ -1,0 +1,138 @@
+"""What is kept of finished work, and the hourly job that removes the rest."""
+
+# Dagster reads the annotations of an op at run time, so they are not postponed here.
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import TypeVar
+from uuid import UUID
+
+import dagster as dg
+
+from resources.images import ImageStore
+from resources.postgres.database import Database, UnknownVariant, variant_id
+from resources.settings import parse_setting
+from variant_assets.partitions import job_variants
+from variant_assets.runs import variants_in_flight
+
+T = TypeVar("T")
+# One pass ends in minutes also when there is much to remove; what it leaves is the next hour's.
+MOST_PER_PASS = 20_000
+_KEYS_PER_READ = 10_000
+# Between looks at what is in flight.
+_KEYS_PER_REMOVAL = 500
+_RUNS_PER_READ = 200
+_FILES_PER_READ = 5_000
+_FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How long finished work is kept, in days, and how many partitions at most."""
+
+    partition_days: int
+    partitions: int
+    run_days: int
+    image_days: int
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Kept":
+        return cls(
+            parse_setting("PARTITION_RETENTION_DAYS", environment),
+            parse_setting("PARTITIONS_KEPT", environment),
+            parse_setting("RUN_RETENTION_DAYS", environment),
+            parse_setting("IMAGE_RETENTION_DAYS", environment),
+        )
+
+
+@dg.op(description="Removes finished partitions, old runs with their events, and pictures that nothing refers to.")
+def remove_old(
+    context: dg.OpExecutionContext, db: dg.ResourceParam[Database], images: dg.ResourceParam[ImageStore]
+) -> None:
+    kept, now = Kept.from_environment(os.environ), datetime.now(UTC)
+    removed = {
+        "partitions": remove_partitions(context.instance, db, kept, now),
+        "runs": remove_runs(context.instance, kept, now),
+        "pictures": remove_pictures(db, images, kept, now),
+    }
+    context.add_output_metadata(dict(removed))
+    context.log.info("removed " + ", ".join(f"{count} {what}" for what, count in removed.items()))
+
+
+@dg.job(description="Keeps the instance small: see the settings *_RETENTION_DAYS and PARTITIONS_KEPT.")
+def retention() -> None:
+    remove_old()
+
+
+hourly_retention = dg.ScheduleDefinition(
+    name="hourly_retention", job=retention, cron_schedule="17 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING
+)
+
+
+def to_remove(
+    ended: Mapping[UUID, datetime | None], partitions: int, now: datetime, kept: Kept, most: int = MOST_PER_PASS
+) -> list[UUID]:
+    """Of the ended variants, with when they ended, those whose partition goes: the longest ended first.
+
+    All that ended too long ago, or have no row any more (None), and of the others as many as there are partitions too
+    many. `partitions` counts also those that have not ended; they always stay.
+    """
+    oldest = datetime.min.replace(tzinfo=UTC)
+    order = sorted(ended, key=lambda key: ended[key] or oldest)
+    before = now - timedelta(days=kept.partition_days)
+    old = sum((ended[key] or oldest) < before for key in order)
+    return order[: min(max(old, partitions - kept.partitions), most)]
+
+
+def remove_partitions(instance: dg.DagsterInstance, db: Database, kept: Kept, now: datetime) -> int:
+    """Removes the keys of finished variants; never one with a run in flight. Returns how many."""
+    keys = [key for key in map(_variant, instance.get_dynamic_partitions(str(job_variants.name))) if key is not None]
+    ended = {key: when for part in _parts(keys, _KEYS_PER_READ) for key, when in db.ended_variants(part).items()}
+    removed = 0
+    for part in _parts(to_remove(ended, len(keys), now, kept), _KEYS_PER_REMOVAL):
+        # Read again for each part: meanwhile somebody may have started one, and with it the variant is not ended.
+        still_ended = db.ended_variants(part)
+        in_flight = variants_in_flight(instance, datetime.now(UTC))
+        for key in part:
+            if key in still_ended and key not in in_flight:
+                instance.delete_dynamic_partition(str(job_variants.name), str(key))
+                removed += 1
+    return removed
+
+
+def remove_runs(instance: dg.DagsterInstance, kept: Kept, now: datetime) -> int:
+    """Removes finished runs, with their events, that nothing has happened to for so many days. Returns how many."""
+    filters = dg.RunsFilter(statuses=_FINISHED, updated_before=now - timedelta(days=kept.run_days))
+    removed = 0
+    while removed < MOST_PER_PASS and (found := instance.get_run_records(filters, limit=_RUNS_PER_READ)):
+        for record in found:
+            instance.delete_run(record.dagster_run.run_id)
+        removed += len(found)
+    return removed
+
+
+def remove_pictures(db: Database, images: ImageStore, kept: Kept, now: datetime) -> int:
+    """Removes our own pictures that no row refers to: of deleted jobs, and what a later run replaced."""
+    removed = 0
+    for part in _parts(images.own_before(now - timedelta(days=kept.image_days)), _FILES_PER_READ):
+        for url in sorted(set(part) - db.used_pictures(part)):
+            images.remove(url)
+            removed += 1
+    return removed
+
+
+def _parts(items: Sequence[T] | Iterator[T], size: int) -> Iterator[list[T]]:
+    rest = iter(items)
+    while part := list(islice(rest, size)):
+        yield part
+
+
+def _variant(partition: str) -> UUID | None:
+    try:
+        return variant_id(partition)
+    except UnknownVariant:
+        # A partition somebody added by hand under another name is theirs to remove.
+        return None

@@ -1,0 +1,85 @@
+"""What Dagster knows of the runs of variants."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import dagster as dg
+
+from resources.postgres.database import StartableVariant, UnknownVariant, variant_id
+
+PARTITION_TAG = "dagster/partition"
+RUN_KEY_TAG = "dagster/run_key"
+SENSOR_TAG = "dagster/sensor_name"
+WILL_RETRY_TAG = "dagster/will_retry"
+RETRY_RUN_TAG = "dagster/auto_retry_run_id"
+
+_UNFINISHED = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+# A run that was created but never submitted is submitted again when its run key is requested again.
+_SUBMITTED_WITHIN = timedelta(seconds=60)
+
+
+def run_key(variant: StartableVariant) -> str:
+    """One run per written state: the same state asked for twice is one run, a state written anew is a new one."""
+    return f"{variant.job_variants_id}:{variant.state_revision}"
+
+
+def unfinished_runs(instance: dg.DagsterInstance, now: datetime) -> list[dg.DagsterRun]:
+    """The runs queued or at work, whoever asked for them."""
+    records = instance.get_run_records(dg.RunsFilter(statuses=_UNFINISHED))
+    return [
+        record.dagster_run
+        for record in records
+        if record.dagster_run.status is not dg.DagsterRunStatus.NOT_STARTED
+        or now - record.create_timestamp < _SUBMITTED_WITHIN
+    ]
+
+
+def variants_in_flight(instance: dg.DagsterInstance, now: datetime) -> set[UUID]:
+    """The variants with a run queued or at work, whoever asked for it."""
+    return {key for run in unfinished_runs(instance, now) for key in variants_of(run)}
+
+
+def runs_by_key(instance: dg.DagsterInstance, keys: Collection[str]) -> dict[str, dg.DagsterRun]:
+    """The newest run for each run key that has one."""
+    if not keys:
+        return {}
+    records = instance.get_run_records(dg.RunsFilter(tags={RUN_KEY_TAG: list(keys)}), ascending=True)
+    return {record.dagster_run.tags[RUN_KEY_TAG]: record.dagster_run for record in records}
+
+
+def terminated(instance: dg.DagsterInstance, run_ids: Collection[str]) -> set[str]:
+    """Those of the runs that an operator has ended."""
+    if not run_ids:
+        return set()
+    found = instance.get_runs(dg.RunsFilter(run_ids=list(run_ids), statuses=[dg.DagsterRunStatus.CANCELED]))
+    return {run.run_id for run in found}
+
+
+def awaits_retry(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Dagster will start, or has started, another run in place of this failed one, and that one has not ended."""
+    retry_run_id = run.tags.get(RETRY_RUN_TAG)
+    if retry_run_id is None:
+        return run.tags.get(WILL_RETRY_TAG) == "true"
+    retry = instance.get_run_by_id(retry_run_id)
+    return retry is not None and (not retry.is_finished or awaits_retry(instance, retry))
+
+
+def variants_of(run: dg.DagsterRun) -> list[UUID]:
+    """The variant that a run works on; none where its partition is none of ours."""
+    partition = run.tags.get(PARTITION_TAG)
+    if partition is None:
+        return []
+    try:
+        return [variant_id(partition)]
+    except UnknownVariant:
+        # A partition somebody added by hand under another name; its own run reports it.
+        return []
