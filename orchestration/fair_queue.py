@@ -19,14 +19,14 @@ _WAITING = {dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED}
 
 
 @dataclass
-class Line:
+class FairQueue:
     """Where the queue is, and each tenant's last place in it."""
 
     now: int = 0
     last: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, unfinished: Collection[dg.DagsterRun]) -> Line:
+    def of(cls, unfinished: Collection[dg.DagsterRun]) -> FairQueue:
         """As the tags of the unfinished runs tell it. Runs that people started have no place and go first."""
         placed = [run for run in unfinished if run.tags.get(PLACE_TAG, "").isdecimal()]
         begun = [_place(run) for run in placed if run.status not in _WAITING]

@@ -14,7 +14,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 _TRUSTED_S = 0.2
 
 
-def ping_after_a_rest(engine: Engine) -> None:
+def ping_rested_connections(engine: Engine) -> None:
     """Without it, the first statement after a restart of the server fails its run.
 
     SQLAlchemy's `pool_pre_ping` asks every time, which is every third statement of a run.

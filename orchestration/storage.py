@@ -25,7 +25,7 @@ from dagster_postgres.utils import (
 from sqlalchemy import Connection, Engine, inspect, make_url
 from sqlalchemy.pool import QueuePool
 
-from orchestration.pool_ping import ping_after_a_rest
+from orchestration.pool_ping import ping_rested_connections
 
 # Idle connections that a process keeps; under load it opens more and closes them afterwards.
 KEPT = 2
@@ -69,7 +69,7 @@ def _engine(url: str, token_provider: Any, statement_timeout_ms: int | None) -> 
         max_overflow=_MORE,
         connect_args={"options": options} if options else {},
     )
-    ping_after_a_rest(engine)
+    ping_rested_connections(engine)
     # A connection that two processes write to mixes up both; closing it in the child would end the parent's session.
     os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
     return engine

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from orchestration.fair_queue import Line
+from orchestration.fair_queue import FairQueue
 from resources.postgres.database import Database, StartableVariant
 from resources.postgres.notifier import Heard, Listening, ListeningLost
 from resources.settings import MOST_SENSOR_COPIES, parse_setting
@@ -38,7 +38,7 @@ _STAGE_NAMES = [asset.key.to_user_string() for asset in STAGES]
 
 
 @dataclass(frozen=True)
-class Patience:
+class TickTimeouts:
     """How long a tick waits, in seconds. Dagster ends one after 60."""
 
     tick_s: float = 40.0
@@ -67,17 +67,17 @@ def _copy(number: int) -> dg.SensorDefinition:
         if number > max(copies, 1):
             return dg.SensorResult(skip_reason=f"SENSOR_COPIES={copies} leaves this copy out.")
         if copies == 0:
-            return look(context.instance, db, name)
-        return wait_and_look(context, db, name)
+            return request_waiting_variants(context.instance, db, name)
+        return wait_and_request(context, db, name)
 
     return sensor
 
 
-def wait_and_look(
-    context: dg.SensorEvaluationContext, db: Database, sensor: str, patience: Patience | None = None
+def wait_and_request(
+    context: dg.SensorEvaluationContext, db: Database, sensor: str, patience: TickTimeouts | None = None
 ) -> dg.SensorResult:
     """One tick of a copy: its turn, the table, a wait, the table. Where nobody can listen it only reads the table."""
-    patience = patience or Patience()
+    patience = patience or TickTimeouts()
     give_up_s = time.monotonic() + patience.tick_s
     try:
         with db.listening(stopping=_interpreter_ends()) as listening:
@@ -85,7 +85,7 @@ def wait_and_look(
                 return _turn(context.instance, db, sensor, listening, give_up_s, patience)
     except ListeningLost as lost:
         context.log.warning(f"{lost}; the table is read instead")
-    return look(context.instance, db, sensor)
+    return request_waiting_variants(context.instance, db, sensor)
 
 
 def _turn(
@@ -94,10 +94,10 @@ def _turn(
     sensor: str,
     listening: Listening,
     give_up_s: float,
-    patience: Patience,
+    patience: TickTimeouts,
 ) -> dg.SensorResult:
     while True:
-        result = look(instance, db, sensor)
+        result = request_waiting_variants(instance, db, sensor)
         left_s = give_up_s - time.monotonic()
         if result.run_requests or left_s <= 0:
             return result
@@ -108,7 +108,7 @@ def _turn(
             return dg.SensorResult(skip_reason="The service stops.")
 
 
-def look(instance: dg.DagsterInstance, db: Database, sensor: str) -> dg.SensorResult:
+def request_waiting_variants(instance: dg.DagsterInstance, db: Database, sensor: str) -> dg.SensorResult:
     """Reads the table once and asks for the runs of the variants that wait and that no other sensor has asked for."""
     # Nearly always there is nothing, and then Dagster need not be asked what is in flight.
     if not db.any_startable():
@@ -116,7 +116,7 @@ def look(instance: dg.DagsterInstance, db: Database, sensor: str) -> dg.SensorRe
     unfinished = unfinished_runs(instance, datetime.now(UTC))
     in_flight = {variant for run in unfinished for variant in variants_of(run)}
     found = db.startable_variants(in_flight, most=MOST_PER_TICK)
-    # Where an operator ended the run between two stages, the variant does not go on by itself; the sweep says so.
+    # Where an operator ended the run between two stages, the variant does not go on by itself; the rescuer says so.
     ended = terminated(instance, {variant.held_by for variant in found if variant.held_by})
     waiting = [variant for variant in found if variant.held_by not in ended]
     unasked = _not_run_before(instance, waiting, sensor)
@@ -124,9 +124,9 @@ def look(instance: dg.DagsterInstance, db: Database, sensor: str) -> dg.SensorRe
     asked = [variant for variant in unasked if variant.job_variants_id in mine]
     if not asked:
         return dg.SensorResult(skip_reason=f"No variant waits; {len(in_flight)} in flight.")
-    line = Line.of(unfinished)
+    fair_queue = FairQueue.of(unfinished)
     return dg.SensorResult(
-        run_requests=[run_request(variant, line) for variant in asked],
+        run_requests=[run_request(variant, fair_queue) for variant in asked],
         dynamic_partitions_requests=[
             job_variants.build_add_request([str(variant.job_variants_id) for variant in asked])
         ],
@@ -149,7 +149,7 @@ def _not_run_before(
     return [variant for variant in variants if to_ask(runs.get(run_key(variant)))]
 
 
-def run_request(variant: StartableVariant, line: Line) -> dg.RunRequest:
+def run_request(variant: StartableVariant, fair_queue: FairQueue) -> dg.RunRequest:
     """One run for one variant, from the stage it waits for to the end, at its tenant's next place in the queue."""
     left = _STAGE_NAMES[_STAGE_NAMES.index(variant.start_stage) :]
     return dg.RunRequest(
@@ -161,7 +161,7 @@ def run_request(variant: StartableVariant, line: Line) -> dg.RunRequest:
             "job_variants/job_id": str(variant.job_id),
             "job_variants/tenant_id": variant.tenant_id or "none",
             "job_variants/from": f"{variant.current_step}, {variant.status}",
-            **line.tags_of_next(variant.tenant_id or "none"),
+            **fair_queue.tags_of_next(variant.tenant_id or "none"),
         },
     )
 

@@ -18,12 +18,12 @@ GRACE_S = 10.0
     description="Settles jobs handed over after their variants ended, restarts stages whose worker died, and ends"
     " variants whose run was terminated.",
 )
-def sweep(context: dg.SensorEvaluationContext, db: dg.ResourceParam[Database]) -> dg.SkipReason:
+def rescuer(context: dg.SensorEvaluationContext, db: dg.ResourceParam[Database]) -> dg.SkipReason:
     done = [
         *settle_late_jobs(db),
         *recover_left_running(db, context.instance),
         *end_terminated(db, context.instance, datetime.now(UTC)),
-        *nudge_never_begun(db, context.instance, datetime.now(UTC)),
+        *requeue_never_begun(db, context.instance, datetime.now(UTC)),
     ]
     for line in done:
         context.log.info(line)
@@ -63,7 +63,7 @@ def end_terminated(db: Database, instance: dg.DagsterInstance, now: datetime) ->
     ]
 
 
-def nudge_never_begun(db: Database, instance: dg.DagsterInstance, now: datetime) -> list[str]:
+def requeue_never_begun(db: Database, instance: dg.DagsterInstance, now: datetime) -> list[str]:
     """Variants that wait although the run for their state has ended: it never got to begin its stage."""
     waiting = db.startable_variants(variants_in_flight(instance, now), most=MOST_PER_TICK)
     runs = runs_by_key(instance, [run_key(variant) for variant in waiting])
@@ -73,6 +73,6 @@ def nudge_never_begun(db: Database, instance: dg.DagsterInstance, now: datetime)
         # A run an operator terminated before it began stays terminated.
         if run is None or run.status is dg.DagsterRunStatus.CANCELED or awaits_retry(instance, run):
             continue
-        if db.nudge_variant(variant.job_variants_id, variant.state_revision):
+        if db.requeue_variant(variant.job_variants_id, variant.state_revision):
             lines.append(f"variant {variant.job_variants_id} asked for again at {variant.start_stage}")
     return lines

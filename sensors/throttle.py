@@ -15,8 +15,8 @@ from resources.settings import parse_setting
 
 POOL = "variants"
 # Looks one after another, five seconds apart: short peaks change nothing, and going up is slower than going down.
-PRESSED_LOOKS = 2
-CALM_LOOKS = 6
+PRESSED_TICKS = 2
+CALM_TICKS = 6
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Throttle:
 
     ceiling: int
     limit: int
-    pressed_looks: int = 0
-    calm_looks: int = 0
+    pressed_ticks: int = 0
+    calm_ticks: int = 0
     # When people last gave the limit by `make parallel`; the same number given again is an order, too.
     ordered_at: str = ""
 
@@ -51,15 +51,15 @@ def decide(before: Throttle | None, actual: int, order: Order | None, loads: Seq
         return Throttle(actual, actual, ordered_at=state.ordered_at), f"somebody has set the limit to {actual}"
     pressed = [load for load in loads if load.is_pressed]
     if pressed:
-        looks = state.pressed_looks + 1
-        lower = looks >= PRESSED_LOOKS and state.limit > 1
-        after = replace(state, limit=state.limit - lower, pressed_looks=0 if lower else looks, calm_looks=0)
+        ticks = state.pressed_ticks + 1
+        lower = ticks >= PRESSED_TICKS and state.limit > 1
+        after = replace(state, limit=state.limit - lower, pressed_ticks=0 if lower else ticks, calm_ticks=0)
     elif all(load.is_calm for load in loads):
-        looks = state.calm_looks + 1
-        higher = looks >= CALM_LOOKS and state.limit < state.ceiling
-        after = replace(state, limit=state.limit + higher, pressed_looks=0, calm_looks=0 if higher else looks)
+        ticks = state.calm_ticks + 1
+        higher = ticks >= CALM_TICKS and state.limit < state.ceiling
+        after = replace(state, limit=state.limit + higher, pressed_ticks=0, calm_ticks=0 if higher else ticks)
     else:
-        after = replace(state, pressed_looks=0, calm_looks=0)
+        after = replace(state, pressed_ticks=0, calm_ticks=0)
     return after, ", ".join(str(load) for load in pressed or loads) or "nothing was measured"
 
 

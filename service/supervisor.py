@@ -125,7 +125,7 @@ class Supervisor:
     def _end_waits(self) -> None:
         database = Database(self._database_url)
         try:
-            database.let_go()
+            database.notify_shutdown()
         except SQLAlchemyError as error:
             print(f"the sensors are not told that the service stops: {error}", flush=True)
         finally:

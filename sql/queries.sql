@@ -188,9 +188,9 @@ WHERE r.state_revision < excluded.state_revision OR r.requested_by = excluded.re
    OR r.requested_at < clock_timestamp() - make_interval(secs => :kept_s)
 RETURNING r.job_variants_id;
 
--- name: let_go
+-- name: notify_shutdown
 -- Ends the wait of every sensor, before the service stops.
-SELECT pg_notify('job_variant_sensors', 'let go');
+SELECT pg_notify('job_variant_sensors', 'shutdown');
 
 -- name: find_running_variants
 -- Variants in work, with the run that claimed them, whose state is at least as old as the given seconds.
@@ -225,7 +225,7 @@ SELECT recover_stage(CAST(:variant AS uuid), :ended_run);
 -- Ends a variant whose run an operator terminated, unless it was moved since.
 SELECT end_terminated_stage(CAST(:variant AS uuid), :ended_run);
 
--- name: nudge_variant
+-- name: requeue_variant
 -- Asks for a new run of a startable variant whose last run ended before its stage began, with growing pauses.
 SELECT nudge_variant(CAST(:variant AS uuid), :state_revision);
 

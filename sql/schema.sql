@@ -115,7 +115,7 @@ CREATE TABLE jobs_variants (
 CREATE INDEX idx_jobs_variants_status ON jobs_variants (status);
 CREATE INDEX idx_jobs_variants_current_step ON jobs_variants (current_step);
 CREATE INDEX idx_jobs_variants_job_id_status ON jobs_variants (job_id, status);
--- What the sensor and the sweep read stays small however long the history is.
+-- What the sensor and the rescuer read stays small however long the history is.
 CREATE INDEX idx_jobs_variants_startable ON jobs_variants (state_revision)
     WHERE (status = 'done' AND current_step <> 'iou_eval') OR (status = 'queued' AND current_step <> 'img_gen');
 CREATE INDEX idx_jobs_variants_running ON jobs_variants (updated_at)
@@ -422,7 +422,7 @@ BEGIN
     SELECT s.* INTO complete, failed, total, job_status FROM settle_job(v.job_id) s;
 END $$;
 
--- What the sweep does for a stage left `running` by a run that has ended: verify it if its result is there, else hand
+-- What the rescuer does for a stage left `running` by a run that has ended: verify it if its result is there, else hand
 -- it back to the sensor at the same stage; a stage that killed its worker three times is failed. Returns what was done.
 CREATE FUNCTION recover_stage(variant uuid, ended_run text) RETURNS text
 LANGUAGE plpgsql AS $$
@@ -457,7 +457,7 @@ BEGIN
     RETURN 'restarted';
 END $$;
 
--- What the sweep does for a startable variant whose run ended before its stage began: a new revision, so that the
+-- What the rescuer does for a startable variant whose run ended before its stage began: a new revision, so that the
 -- sensor asks for a new run. Waits 1, 2, 4 … 64 minutes between tries and never fails the variant.
 CREATE FUNCTION nudge_variant(variant uuid, seen_revision bigint) RETURNS boolean
 LANGUAGE plpgsql AS $$

@@ -12,7 +12,7 @@ from stages.imaging.geometry import Corners, Image, Mask, inner_corners, ring, s
 from stages.type.ad_copy import normalise_copy, split_copy
 from stages.type.fonts import Fonts
 from stages.type.glyphs import runs_mask, with_glyphs, with_panel
-from stages.type.setting import Align, Block, Faces, SetLine, limits, set_in
+from stages.type.setting import Align, Block, Faces, SetLine, set_in, type_size_range
 from stages.values import (
     Analysis,
     Layout,
@@ -55,7 +55,7 @@ def render(image: Image, plan: Plan, copy: str, fonts: Fonts, analysis: Analysis
 
 
 def _first_fit(text: str, plan: Plan, fonts: Fonts, analysis: Analysis) -> tuple[int, Block]:
-    allowed = limits(plan.size, analysis.font.size_category)
+    allowed = type_size_range(plan.size, analysis.font.size_category)
     faces = Faces(fonts.choose(analysis.font.style), fonts.choose(analysis.font.style, bold=False))
     order = sorted(range(len(plan.proposals)), key=lambda number: (number != plan.chosen, number))
     for number in order:

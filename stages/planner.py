@@ -8,7 +8,7 @@ import numpy as np
 
 from stages.imaging.geometry import Bits, Image, Mask, inner_corners, size_of
 from stages.placement.importance import Grid
-from stages.placement.maps import Ground, ground_of
+from stages.placement.maps import PlacementMaps, placement_maps
 from stages.placement.search import (
     COVERS,
     INSET,
@@ -17,16 +17,16 @@ from stages.placement.search import (
     LOWEST,
     NARROWEST,
     WEIGHTS,
-    Asked,
     Candidates,
     Indices,
+    SearchSpec,
     Shape,
     margins,
     search,
     shapes,
 )
 from stages.type.ad_copy import Parts, normalise_copy, split_copy
-from stages.type.setting import Limits, limits
+from stages.type.setting import TypeSizeRange, type_size_range
 from stages.values import Analysis, Detections, Plan, Proposal, Rect, Size, StageError
 
 MOST_PROPOSALS = 8
@@ -41,7 +41,7 @@ class Tier(NamedTuple):
     """One round of the search: which regions it may propose, and how the words call them."""
 
     source: str
-    asked: Asked
+    spec: SearchSpec
     most: int
 
 
@@ -57,10 +57,10 @@ def plan(image: Image, detections: Detections, forbidden_mask: Mask, analysis: A
     size = size_of(image)
     _require_same_picture(size, detections, forbidden_mask)
     parts = split_copy(normalise_copy(copy))
-    allowed = limits(size, analysis.font.size_category)
-    ground = ground_of(image, detections, forbidden_mask)
+    allowed = type_size_range(size, analysis.font.size_category)
+    placement = placement_maps(image, detections, forbidden_mask)
     forbidden = _forbidden_pixels(detections, forbidden_mask)
-    proposals = _proposals(ground, parts, size, allowed, forbidden)
+    proposals = _proposals(placement, parts, size, allowed, forbidden)
     return Plan(proposals=proposals, chosen=0, needs_panel=proposals[0].occlusion > 0, size=size)
 
 
@@ -85,28 +85,30 @@ def _forbidden_pixels(detections: Detections, mask: Mask) -> Bits:
     return forbidden
 
 
-def _proposals(ground: Ground, parts: Parts, size: Size, allowed: Limits, forbidden: Bits) -> tuple[Proposal, ...]:
-    free = Tier("free region", Asked(LEAST_WIDTH), MOST_PROPOSALS)
-    narrow = Tier("narrow free region", Asked(NARROWEST, LEAST_WIDTH), MOST_PROPOSALS - 2 * _TAIL - 1)
-    at_the_edge = Asked(NARROWEST, lowest=LOWEST, safe_margin=0.0, inset=INSET, steps=14)
+def _proposals(
+    placement: PlacementMaps, parts: Parts, size: Size, allowed: TypeSizeRange, forbidden: Bits
+) -> tuple[Proposal, ...]:
+    free = Tier("free region", SearchSpec(LEAST_WIDTH), MOST_PROPOSALS)
+    narrow = Tier("narrow free region", SearchSpec(NARROWEST, LEAST_WIDTH), MOST_PROPOSALS - 2 * _TAIL - 1)
+    at_the_edge = SearchSpec(NARROWEST, lowest=LOWEST, safe_margin=0.0, inset=INSET, steps=14)
     tight = Tier("free region at the edge", at_the_edge, _TAIL)
     harmful = Tier("least harmful region", at_the_edge._replace(may_cover=True), _TAIL)
-    found = _from_tier(free, ground, parts, size, allowed, forbidden)
+    found = _from_tier(free, placement, parts, size, allowed, forbidden)
     if not found:
-        found = _from_tier(narrow, ground, parts, size, allowed, forbidden)
-        found += _from_tier(tight, ground, parts, size, allowed, forbidden)
-        found += _from_tier(harmful, ground, parts, size, allowed, forbidden)
-        found.append(_whole_picture(ground, size, forbidden))
+        found = _from_tier(narrow, placement, parts, size, allowed, forbidden)
+        found += _from_tier(tight, placement, parts, size, allowed, forbidden)
+        found += _from_tier(harmful, placement, parts, size, allowed, forbidden)
+        found.append(_whole_picture(placement, size, forbidden))
     return tuple(found)
 
 
 def _from_tier(
-    tier: Tier, ground: Ground, parts: Parts, size: Size, allowed: Limits, forbidden: Bits
+    tier: Tier, placement: PlacementMaps, parts: Parts, size: Size, allowed: TypeSizeRange, forbidden: Bits
 ) -> list[Proposal]:
-    offered = shapes(parts, size, ground.grid, allowed, tier.asked)
-    found = search(ground, offered, size, allowed, tier.asked)
+    offered = shapes(parts, size, placement.grid, allowed, tier.spec)
+    found = search(placement, offered, size, allowed, tier.spec)
     picked = _diverse(found, np.argsort(-found.score, kind="stable"), tier.most)
-    return [_proposal(found, row, tier, ground.grid, size, forbidden) for row in picked]
+    return [_proposal(found, row, tier, placement.grid, size, forbidden) for row in picked]
 
 
 def _diverse(found: Candidates, ranked: Indices, most: int) -> list[int]:
@@ -136,7 +138,7 @@ def _proposal(found: Candidates, row: int, tier: Tier, grid: Grid, size: Size, f
         occlusion=occlusion,
         source=tier.source,
         reasons=reasons,
-        inset=tier.asked.inset,
+        inset=tier.spec.inset,
         words=_words(region, tier, occlusion, shape, float(found.reasons["calm"][row])),
     )
 
@@ -151,7 +153,7 @@ def _words(region: Rect, tier: Tier, occlusion: float, shape: Shape, calm: float
     quality = "calm" if calm > 0.8 else "fairly calm" if calm > 0.55 else "busy"
     text = f"{shape.lines} line{'s' if shape.lines > 1 else ''} at about {shape.font_size_px} px"
     what = f"{place(region)}: {occlusion:.0%} of it on objects, {quality}, holds {text}"
-    if tier.asked.may_cover and occlusion > 0:
+    if tier.spec.may_cover and occlusion > 0:
         return f"{what}; nothing large enough is free, so the text gets a panel"
     if tier.source != "free region":
         return f"{what}; nothing {LEAST_WIDTH} × {LEAST_HEIGHT} is free"
@@ -167,10 +169,10 @@ def place(region: Rect) -> str:
     return f"{down} {'left' if x < 0.5 else 'right'}"
 
 
-def _whole_picture(ground: Ground, size: Size, forbidden: Bits) -> Proposal:
+def _whole_picture(placement: PlacementMaps, size: Size, forbidden: Bits) -> Proposal:
     """The last resort: everything inside the safe margins, for copy that fits nowhere else."""
-    across, down = margins(size, ground.grid)
-    columns, rows = ground.grid
+    across, down = margins(size, placement.grid)
+    columns, rows = placement.grid
     region = Rect(
         x=across / columns,
         y=down / rows,

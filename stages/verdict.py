@@ -17,7 +17,7 @@ from stages.values import (
 )
 
 
-class Limits(NamedTuple):
+class VerdictThresholds(NamedTuple):
     """Where a measurement warns and where it fails; the one table of thresholds.
 
     Where the ad is proven to be what was laid out and ordered, a wrong reading says more of the recogniser than of the
@@ -46,7 +46,7 @@ def verdict(
     readability: Readability,
     overlap: Overlap,
     judgement: Judgement,
-    limits: Limits | None = None,
+    thresholds: VerdictThresholds | None = None,
 ) -> Verdict:
     """The worst of all reasons, and a score 0…1 that ranks the variants of a job: the mean of the three measurements,
     at most 0.5 for an ad that fails.
@@ -54,7 +54,7 @@ def verdict(
     What the model says is taken as it is written in the four flags; none of its words is read. It can turn a pass into
     a warning, and nothing into anything better.
     """
-    reasons = (*_measured(recognition, readability, overlap, limits or Limits()), *_opinions(judgement))
+    reasons = (*_measured(recognition, readability, overlap, thresholds or VerdictThresholds()), *_opinions(judgement))
     outcome = max((reason.outcome for reason in reasons), key=_ORDER.index, default="pass")
     parts = (
         readability.score,
@@ -65,54 +65,56 @@ def verdict(
     return Verdict(outcome=outcome, reasons=reasons, score=round(min(score, 0.5) if outcome == "fail" else score, 4))
 
 
-def _measured(recognition: Recognition, readability: Readability, overlap: Overlap, limits: Limits) -> Iterator[Reason]:
+def _measured(
+    recognition: Recognition, readability: Readability, overlap: Overlap, thresholds: VerdictThresholds
+) -> Iterator[Reason]:
     if not readability.passes_aa:
         figure = f"{readability.contrast_p1:.2f}:1"
         yield _reason("fail", f"contrast {figure} fails WCAG AA", f"명암비 {figure}가 WCAG AA에 미달합니다")
-    proof = tuple(_unfaithful(readability.fidelity, limits)) if readability.fidelity else ()
+    proof = tuple(_unfaithful(readability.fidelity, thresholds)) if readability.fidelity else ()
     yield from proof
-    covered = _graded(overlap.max_coverage, limits.coverage_warn, limits.coverage_fail)
+    covered = _graded(overlap.max_coverage, thresholds.coverage_warn, thresholds.coverage_fail)
     if covered:
         figure = f"{overlap.max_coverage:.1%}"
         yield _reason(covered, f"text covers {figure} of an object", f"글자가 피사체의 {figure}를 가립니다")
-    hidden = _graded(overlap.plate_coverage, limits.plate_warn, limits.plate_fail)
+    hidden = _graded(overlap.plate_coverage, thresholds.plate_warn, thresholds.plate_fail)
     if hidden:
         figure = f"{overlap.plate_coverage:.0%}"
         yield _reason(hidden, f"a plate hides {figure} of an object", f"판이 피사체의 {figure}를 가립니다")
-    yield from _misread(recognition, limits, proven=readability.fidelity is not None and not proof)
+    yield from _misread(recognition, thresholds, proven=readability.fidelity is not None and not proof)
 
 
-def _unfaithful(found: Fidelity, limits: Limits) -> Iterator[Reason]:
+def _unfaithful(found: Fidelity, thresholds: VerdictThresholds) -> Iterator[Reason]:
     if not found.text_as_ordered:
         yield _reason("fail", "the ad does not say what was ordered", "광고 문구가 주문한 문구와 다릅니다")
-    if found.largest_difference_em2 > limits.difference_fail_em2:
+    if found.largest_difference_em2 > thresholds.difference_fail_em2:
         yield _reason("fail", "the picture is not what was laid out", "그림이 배치한 내용과 다릅니다")
     if found.missing_glyphs:
         figure = found.missing_glyphs
         yield _reason("fail", f"{figure} characters have no glyph", f"글자 {figure}개가 글꼴에 없습니다")
     if found.least_margin_share < 0:
         yield _reason("fail", "text is cut off by the border", "글자가 그림 밖으로 잘립니다")
-    elif found.least_margin_share < limits.margin_share_warn:
+    elif found.least_margin_share < thresholds.margin_share_warn:
         share = f"{found.least_margin_share:.1%}"
         yield _reason("warn", f"text is {share} from the border", f"글자가 가장자리에서 {share} 거리입니다")
-    if found.smallest_text_share < limits.text_share_fail:
+    if found.smallest_text_share < thresholds.text_share_fail:
         share = f"{found.smallest_text_share:.1%}"
         yield _reason("fail", f"text is {share} of the short side", f"글자 크기가 짧은 변의 {share}입니다")
-    if found.lines_overlap > limits.lines_overlap_fail or not found.lines_in_order:
+    if found.lines_overlap > thresholds.lines_overlap_fail or not found.lines_in_order:
         yield _reason("fail", "lines lie on one another or out of order", "줄이 겹치거나 순서가 바뀌었습니다")
-    if found.displaced_em > limits.displaced_fail_em:
+    if found.displaced_em > thresholds.displaced_fail_em:
         yield _reason("fail", "letters are not set as their font has them", "글자 간격이 글꼴과 다릅니다")
 
 
-def _misread(recognition: Recognition, limits: Limits, *, proven: bool) -> Iterator[Reason]:
+def _misread(recognition: Recognition, thresholds: VerdictThresholds, *, proven: bool) -> Iterator[Reason]:
     rate = recognition.cer_ignoring_spaces
     figure = f"{rate:.0%}"
     english, korean = f"{figure} of the characters are read wrong", f"글자의 {figure}가 잘못 읽힙니다"
     if proven:
-        if rate > limits.cer_warn_proven:
+        if rate > thresholds.cer_warn_proven:
             yield _reason("warn", english, korean)
         return
-    misread = _graded(rate, limits.cer_warn, limits.cer_fail)
+    misread = _graded(rate, thresholds.cer_warn, thresholds.cer_fail)
     if misread:
         yield _reason(misread, english, korean)
     if recognition.critical_tokens_missed:

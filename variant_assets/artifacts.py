@@ -42,7 +42,7 @@ def store(variant: Variant, images: ImageStore, image: Image, kind: str) -> str:
     )
 
 
-def shown(image: Image) -> dict[str, Any]:
+def thumbnail_metadata(image: Image) -> dict[str, Any]:
     """A thumbnail small enough for the event log, as Dagster metadata."""
     encoded = base64.b64encode(thumbnail(image)).decode()
     return {"picture": dg.MetadataValue.md(f"![picture](data:image/jpeg;base64,{encoded})")}

@@ -24,7 +24,7 @@ from stages.values import Analysis, Detections, Judgement, Layout, Plan, Readabi
 from stages.verdict import verdict
 from stages.vlm_analyze import require_copy
 from stages.yolo_detect import forbid
-from variant_assets.artifacts import finished_ad, forbidden_mask, generated_image, shown, store
+from variant_assets.artifacts import finished_ad, forbidden_mask, generated_image, store, thumbnail_metadata
 from variant_assets.partitions import job_variants
 from variant_assets.stage_run import RETRIES, stage_run
 
@@ -80,7 +80,7 @@ def planner(
         copy = require_copy(variant.copy_kor, str(variant.job_id))
         planned = plan(image, detections, mask, variant.result("vlm_analyze", Analysis), copy)
         picture = planner_picture(image, detections, planned)
-        work.save(planned, artifact_url=store(variant, images, picture, "plan"), metadata=shown(picture))
+        work.save(planned, artifact_url=store(variant, images, picture, "plan"), metadata=thumbnail_metadata(picture))
     return work.materialized()
 
 
@@ -97,7 +97,7 @@ def overlay(
         copy = require_copy(variant.copy_kor, str(variant.job_id))
         planned, analysis = variant.result("planner", Plan), variant.result("vlm_analyze", Analysis)
         layout, ad = render(generated_image(variant, images), planned, copy, fonts, analysis)
-        work.save(layout, artifact_url=store(variant, images, ad, "final"), metadata=shown(ad))
+        work.save(layout, artifact_url=store(variant, images, ad, "final"), metadata=thumbnail_metadata(ad))
     return work.materialized()
 
 

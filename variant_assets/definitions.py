@@ -8,7 +8,7 @@ import dagster as dg
 from resources.loading.availability import require_runnable
 from resources.wiring import dagster_resources
 from sensors.new_variants import more_new_variants, new_variants
-from sensors.rescuer import sweep
+from sensors.rescuer import rescuer
 from sensors.throttle import throttle
 from variant_assets.assets import STAGES
 from variant_assets.checks import job_completion
@@ -31,7 +31,7 @@ def _definitions() -> dg.Definitions:
         asset_checks=[job_completion],
         jobs=[variant_pipeline, retention],
         schedules=[hourly_retention],
-        sensors=[new_variants, *more_new_variants, sweep, throttle],
+        sensors=[new_variants, *more_new_variants, rescuer, throttle],
         resources=dagster_resources(),
         executor=dg.in_process_executor,
     )

@@ -30,7 +30,7 @@ _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.Dagste
 
 
 @dataclass(frozen=True)
-class Kept:
+class RetentionPolicy:
     """How long finished work is kept, in days, and how many partitions at most."""
 
     partition_days: int
@@ -39,7 +39,7 @@ class Kept:
     image_days: int
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Kept":
+    def from_environment(cls, environment: Mapping[str, str]) -> "RetentionPolicy":
         return cls(
             parse_setting("PARTITION_RETENTION_DAYS", environment),
             parse_setting("PARTITIONS_KEPT", environment),
@@ -52,7 +52,7 @@ class Kept:
 def remove_old(
     context: dg.OpExecutionContext, db: dg.ResourceParam[Database], images: dg.ResourceParam[ImageStore]
 ) -> None:
-    kept, now = Kept.from_environment(os.environ), datetime.now(UTC)
+    kept, now = RetentionPolicy.from_environment(os.environ), datetime.now(UTC)
     removed = {
         "partitions": remove_partitions(context.instance, db, kept, now),
         "runs": remove_runs(context.instance, kept, now),
@@ -73,7 +73,11 @@ hourly_retention = dg.ScheduleDefinition(
 
 
 def to_remove(
-    ended: Mapping[UUID, datetime | None], partitions: int, now: datetime, kept: Kept, most: int = MOST_PER_PASS
+    ended: Mapping[UUID, datetime | None],
+    partitions: int,
+    now: datetime,
+    kept: RetentionPolicy,
+    most: int = MOST_PER_PASS,
 ) -> list[UUID]:
     """Of the ended variants, with when they ended, those whose partition goes: the longest ended first.
 
@@ -87,7 +91,7 @@ def to_remove(
     return order[: min(max(old, partitions - kept.partitions), most)]
 
 
-def remove_partitions(instance: dg.DagsterInstance, db: Database, kept: Kept, now: datetime) -> int:
+def remove_partitions(instance: dg.DagsterInstance, db: Database, kept: RetentionPolicy, now: datetime) -> int:
     """Removes the keys of finished variants; never one with a run in flight. Returns how many."""
     keys = [key for key in map(_variant, instance.get_dynamic_partitions(str(job_variants.name))) if key is not None]
     ended = {key: when for part in _parts(keys, _KEYS_PER_READ) for key, when in db.ended_variants(part).items()}
@@ -103,7 +107,7 @@ def remove_partitions(instance: dg.DagsterInstance, db: Database, kept: Kept, no
     return removed
 
 
-def remove_runs(instance: dg.DagsterInstance, kept: Kept, now: datetime) -> int:
+def remove_runs(instance: dg.DagsterInstance, kept: RetentionPolicy, now: datetime) -> int:
     """Removes finished runs, with their events, that nothing has happened to for so many days. Returns how many."""
     filters = dg.RunsFilter(statuses=_FINISHED, updated_before=now - timedelta(days=kept.run_days))
     removed = 0
@@ -114,7 +118,7 @@ def remove_runs(instance: dg.DagsterInstance, kept: Kept, now: datetime) -> int:
     return removed
 
 
-def remove_pictures(db: Database, images: ImageStore, kept: Kept, now: datetime) -> int:
+def remove_pictures(db: Database, images: ImageStore, kept: RetentionPolicy, now: datetime) -> int:
     """Removes our own pictures that no row refers to: of deleted jobs, and what a later run replaced."""
     removed = 0
     for part in _parts(images.own_before(now - timedelta(days=kept.image_days)), _FILES_PER_READ):

@@ -38,8 +38,8 @@ class StageWork:
         """The stage's result. It is stored, with `done`, when the stage leaves its `with` block."""
         latency_ms = (time.monotonic() - self._started_s) * 1000
         self._saved = StageOutput(value, latency_ms, artifact_url, dict(request or {}), verdict)
-        told = figures(verdict) if verdict is not None else {}
-        self._metadata = {**told, **figures(value), "latency_ms": round(latency_ms, 1), **(metadata or {})}
+        extra = figures(verdict) if verdict is not None else {}
+        self._metadata = {**extra, **figures(value), "latency_ms": round(latency_ms, 1), **(metadata or {})}
 
     @property
     def output(self) -> StageOutput:
@@ -55,7 +55,7 @@ class StageWork:
 def stage_run(context: dg.AssetExecutionContext, db: Database) -> Iterator[StageWork]:
     """Entering commits `running`; a clean exit commits result and `done` together; an error is recorded and goes on up.
 
-    An interrupted worker records nothing: the sweep asks Dagster whether an operator wanted it.
+    An interrupted worker records nothing: the rescuer asks Dagster whether an operator wanted it.
     """
     stage = context.asset_key.to_user_string()
     try:

@@ -129,9 +129,9 @@ def _reading(layout: Layout, image: Image, ocr: Ocr) -> Reading:
     found = score(layout, ocr.read(image, wanted), ocr.info)
     korean_lines = korean_exact = latin_lines = latin_exact = 0
     misread = []
-    for line, asked, read in zip(layout.lines, wanted, found.lines, strict=True):
+    for line, spec, read in zip(layout.lines, wanted, found.lines, strict=True):
         if layout.font_size_of(line) >= 24:
-            korean = asked.script == "hangul"
+            korean = spec.script == "hangul"
             exact = (read.edits_ignoring_spaces if korean else read.edits) == 0
             korean_lines, korean_exact = korean_lines + korean, korean_exact + (korean and exact)
             latin_lines, latin_exact = latin_lines + (not korean), latin_exact + (not korean and exact)

@@ -1,4 +1,4 @@
-"""Generated ad scenes: one to five things on a ground, with the exact mask of each; the seed is the scene."""
+"""Generated ad scenes: one to five objects on a background, with the exact mask of each; the seed is the scene."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image as Pillow
 
-from benchmarks.creative import grounds, things
+from benchmarks.creative import grounds, objects
 from stages.imaging.geometry import Bits, Image, bounds
 from stages.values import Rect, Size
 
@@ -63,7 +63,7 @@ def object_mask(found: TrueObject, size: Size) -> Bits:
 
 
 def scenes(first: int) -> Iterator[Callable[[], Scene]]:
-    """Every ground in both lights six times; arrangements, formats and things take turns. Made when called.
+    """Every ground in both lights six times; arrangements, formats and objects take turns. Made when called.
 
     They are numbered from `first`: another number is another scene.
     """
@@ -82,8 +82,8 @@ def make(number: int, ground: str, dark: bool, layout: str, dimensions: tuple[in
     image = grounds.paint(ground, width, height, dark, random)
     placed = []
     for corner_x, corner_y, side in _places(layout, width, height, random):
-        label = things.LABELS[int(random.integers(len(things.LABELS)))]
-        picture, mask = _pasted(image, things.paint(label, side, random), corner_x, corner_y)
+        label = objects.LABELS[int(random.integers(len(objects.LABELS)))]
+        picture, mask = _pasted(image, objects.paint(label, side, random), corner_x, corner_y)
         image = picture
         placed.append((label, mask))
     objects = tuple(_true_object(label, mask) for label, mask in _in_front(placed))
@@ -92,7 +92,7 @@ def make(number: int, ground: str, dark: bool, layout: str, dimensions: tuple[in
 
 
 def _places(layout: str, width: int, height: int, random: Generator) -> list[tuple[int, int, int]]:
-    """(left, top, side) in px of square frames; they may overlap a little where things stand together."""
+    """(left, top, side) in px of square frames; they may overlap a little where objects stand together."""
     short = min(width, height)
 
     def frame(x: float, y: float, share: float) -> tuple[int, int, int]:
@@ -115,13 +115,13 @@ def _places(layout: str, width: int, height: int, random: Generator) -> list[tup
     return [frame(*spot) for spot in single[layout]]
 
 
-def _pasted(image: Image, thing: things.Thing, left: int, top: int) -> tuple[Image, Bits]:
-    """The picture with a thing and its soft shadow on it, and the thing's mask."""
+def _pasted(image: Image, item: objects.Painted, left: int, top: int) -> tuple[Image, Bits]:
+    """The picture with an object and its soft shadow on it, and the object's mask."""
     height, width = image.shape[:2]
     canvas = Pillow.fromarray(image).convert("RGBA")
-    canvas.alpha_composite(_at(thing.shadow, left, top, width, height))
-    canvas.alpha_composite(_at(thing.picture, left, top, width, height))
-    alpha = np.asarray(_at(thing.picture, left, top, width, height))[..., 3]
+    canvas.alpha_composite(_at(item.shadow, left, top, width, height))
+    canvas.alpha_composite(_at(item.picture, left, top, width, height))
+    alpha = np.asarray(_at(item.picture, left, top, width, height))[..., 3]
     return np.asarray(canvas.convert("RGB")), alpha > 127
 
 
@@ -132,7 +132,7 @@ def _at(layer: Pillow.Image, left: int, top: int, width: int, height: int) -> Pi
 
 
 def _in_front(placed: list[tuple[str, Bits]]) -> Iterator[tuple[str, Bits]]:
-    """Each thing's visible pixels: later ones stand in front."""
+    """Each object's visible pixels: later ones stand in front."""
     for number, (label, mask) in enumerate(placed):
         hidden = np.logical_or.reduce([later for _, later in placed[number + 1 :]] or [np.zeros_like(mask)])
         yield label, mask & ~hidden

@@ -144,7 +144,7 @@ class Running:
     def look_ms(self) -> float:
         """How long a tick's look at the tables takes while nothing is to do, and with something; median of many."""
         told = subprocess.run(
-            [sys.executable, "-m", "benchmarks.orchestration.look"],
+            [sys.executable, "-m", "benchmarks.orchestration.tick_cost"],
             cwd=PROJECT, env=self.variables, check=True, capture_output=True, text=True,
         )  # fmt: skip
         return float(told.stdout.splitlines()[-1])

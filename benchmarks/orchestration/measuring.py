@@ -44,24 +44,24 @@ def measure(configuration: Configuration, stages: StageSet, folder: Path, size: 
     with running(configuration, stages, folder) as service, _shop(service, stages.pictures(folder / "assets")) as shop:
         shop.until_complete(shop.order(_WARM_UP))
         with _peak_memory_mb(service) as peak_mb:
-            figures |= _told(percentiles("isolated", isolated(shop, count)))
+            figures |= _printed(percentiles("isolated", isolated(shop, count)))
             # Stock falls behind more and more, and its queue would take minutes to end.
             if not configuration.plain_sensor:
-                figures |= _told(percentiles("stream", stream(shop, size.stream_s, every_s=stages.stream_every_s)))
+                figures |= _printed(percentiles("stream", stream(shop, size.stream_s, every_s=stages.stream_every_s)))
             for burst in size.bursts:
                 if burst == min(size.bursts) or (configuration.share == 1.0 and stages.name == "trivial"):
                     found = cost_of_burst(service, shop, burst)
                     # What a variant costs is asked of the smallest burst, under that name; of the others beside it.
                     others = {name if name.startswith("burst") else f"burst of {burst}, {name}": value
                               for name, value in found.items()}  # fmt: skip
-                    figures |= _told(found if burst == min(size.bursts) else others)
+                    figures |= _printed(found if burst == min(size.bursts) else others)
             if stages.name == "embedded" and configuration.share == 1.0:
-                figures |= _told(share_of_the_limit(shop, stages, min(size.bursts), folder))
-        figures |= _told({"peak memory MB": round(max(peak_mb))})
-        figures |= _told({"statements per run": statements_per_run(service, shop)})
-        figures |= _told({"idle CPU % of a core": idle(service, size.idle_s)})
+                figures |= _printed(share_of_the_limit(shop, stages, min(size.bursts), folder))
+        figures |= _printed({"peak memory MB": round(max(peak_mb))})
+        figures |= _printed({"statements per run": statements_per_run(service, shop)})
+        figures |= _printed({"idle CPU % of a core": idle(service, size.idle_s)})
         if stages.name == "trivial" and configuration.share == 1.0:
-            figures |= _told(cost_of_history(service, shop, size))
+            figures |= _printed(cost_of_history(service, shop, size))
     return figures
 
 
@@ -158,7 +158,7 @@ def idle(service: Running, seconds: int) -> float:
     return round((sum(service.cpu_s().values()) - before) / seconds * 100, 2)
 
 
-def _told(figures: dict[str, Any]) -> dict[str, Any]:
+def _printed(figures: dict[str, Any]) -> dict[str, Any]:
     """The same, printed: a whole benchmark takes long."""
     for name, value in figures.items():
         print(f"  {name:46} {value}", flush=True)

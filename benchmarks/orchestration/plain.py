@@ -7,8 +7,8 @@ import dagster as dg
 
 from resources.postgres.database import Database
 from resources.wiring import dagster_resources
-from sensors.new_variants import look
-from sensors.rescuer import sweep
+from sensors.new_variants import request_waiting_variants
+from sensors.rescuer import rescuer
 from variant_assets.checks import job_completion
 from variant_assets.job import variant_pipeline
 
@@ -16,10 +16,10 @@ from variant_assets.job import variant_pipeline
 @dg.sensor(job=variant_pipeline, default_status=dg.DefaultSensorStatus.RUNNING)
 def plain(context: dg.SensorEvaluationContext, db: dg.ResourceParam[Database]) -> dg.SensorResult:
     """Reads the table."""
-    return look(context.instance, db, "plain")
+    return request_waiting_variants(context.instance, db, "plain")
 
 
-def definitions(assets: Iterable[Any], sensors: Iterable[dg.SensorDefinition] = (plain, sweep)) -> dg.Definitions:
+def definitions(assets: Iterable[Any], sensors: Iterable[dg.SensorDefinition] = (plain, rescuer)) -> dg.Definitions:
     """The pipeline of this repository with the given stages and sensors."""
     return dg.Definitions(
         assets=list(assets),

@@ -7,7 +7,7 @@ import dagster as dg
 from benchmarks.orchestration.plain import definitions
 from resources.postgres.database import Database
 from sensors.new_variants import more_new_variants, new_variants
-from sensors.rescuer import sweep
+from sensors.rescuer import rescuer
 from sensors.throttle import throttle
 from stages.values import ModelInfo, Rect, Size, Value
 from variant_assets import assets
@@ -50,4 +50,4 @@ def _stage(name: str, before: str | None) -> Any:
 STAGES = tuple(_stage(name, before) for name, before in zip(NAMES, (None, *NAMES), strict=False))
 
 
-defs = definitions(STAGES, [new_variants, *more_new_variants, sweep, throttle])
+defs = definitions(STAGES, [new_variants, *more_new_variants, rescuer, throttle])

@@ -9,7 +9,7 @@ from stages.imaging.resizing import Picture
 from stages.values import DetectedObject, ModelInfo
 
 
-class Found(NamedTuple):
+class Detected(NamedTuple):
     """Objects, and where the model gives them one mask each: (height, width), non-zero on the object."""
 
     objects: tuple[DetectedObject, ...]
@@ -29,6 +29,6 @@ class Detector(Protocol):
         """Whether what `load` makes works in a forked process: no threads, no open connections, no GPU."""
         ...
 
-    def detect(self, image: Picture) -> Found:
+    def detect(self, image: Picture) -> Detected:
         """The objects of an RGB picture (height, width, 3), best first."""
         ...

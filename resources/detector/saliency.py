@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.detector import Found, faces
+from resources.detector import Detected, faces
 from resources.detector.background import standing_out
 from resources.detector.detail import border_of, detail, quadratic_through
-from resources.loading.cpu_limit import on_a_core
+from resources.loading.cpu_limit import limit_to_cpu_count
 from stages.imaging.geometry import Bits, Corners
 from stages.imaging.resizing import Picture, shrunk
 from stages.values import DetectedObject, ModelInfo, Rect, Size
@@ -58,15 +58,15 @@ class SaliencyDetector:
         cv2.cvtColor(np.zeros((1, 1, 3), np.float32), cv2.COLOR_RGB2LAB)
         faces.load()
 
-    @on_a_core
-    def detect(self, image: Picture) -> Found:
+    @limit_to_cpu_count
+    def detect(self, image: Picture) -> Detected:
         import cv2
 
         small = shrunk(image, self._LONG_SIDE_PX)
         height, width = small.shape[:2]
         distance = _distance_to_border(small, self._BORDER_COLORS)
         if float(np.percentile(distance, 99)) < self._LEAST_DISTANCE:
-            return Found(())
+            return Detected(())
         apart = np.asarray(cv2.resize(standing_out(small), (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
         prominence = self._prominence(small, distance, apart, detail(image, small))
         seen = [(self._FACE_SCORE, corners) for corners in faces.find_people(small)]
@@ -76,7 +76,7 @@ class SaliencyDetector:
             DetectedObject(label="object", score=score, box=Rect.from_corners_px(*corners, size))
             for score, corners in sorted(boxes, reverse=True)[: self._MOST_OBJECTS]
         )
-        return Found(tuple(objects))
+        return Detected(tuple(objects))
 
     def _prominence(self, small: Picture, distance: Floats, apart: Floats, detailed: Floats) -> Floats:
         """0…1 for each pixel: how much it belongs to an object."""

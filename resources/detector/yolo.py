@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from resources.detector import Found
+from resources.detector import Detected
 from resources.loading.device import runs_on_gpu
 from resources.loading.loaded_once import LoadedOnce
 from resources.loading.weights import require, sha256
@@ -64,7 +64,7 @@ class YoloDetector:
     def load(self) -> None:
         self.model.get()
 
-    def detect(self, image: Picture) -> Found:
+    def detect(self, image: Picture) -> Detected:
         given = self._settings
         # ultralytics takes arrays as OpenCV reads them, blue first.
         blue_first = np.ascontiguousarray(image[..., ::-1])
@@ -80,7 +80,7 @@ class YoloDetector:
             )
         return self._found(result, image)
 
-    def _found(self, result: Any, image: Picture) -> Found:
+    def _found(self, result: Any, image: Picture) -> Detected:
         height_px, width_px = image.shape[:2]
         size = Size(width_px=width_px, height_px=height_px)
         # Three copies from the device, where one of the whole result would be of every mask too.
@@ -97,8 +97,8 @@ class YoloDetector:
             for i in kept
         )
         if result.masks is None:
-            return Found(objects)
-        return Found(objects, tuple((result.masks.data[i] > 0.5).byte().cpu().numpy() for i in kept))
+            return Detected(objects)
+        return Detected(objects, tuple((result.masks.data[i] > 0.5).byte().cpu().numpy() for i in kept))
 
     def _load(self) -> Any:
         weights = require(self._settings.weights, "DETECTOR_WEIGHTS", "put the weights there, or name others")

@@ -14,7 +14,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def on_a_core(work: Callable[P, R]) -> Callable[P, R]:
+def limit_to_cpu_count(work: Callable[P, R]) -> Callable[P, R]:
     """Calls wait for a core: more at once would take memory and save no time."""
 
     @wraps(work)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from resources.loading.cpu_limit import on_a_core
+from resources.loading.cpu_limit import limit_to_cpu_count
 from resources.ocr import hangul, latin, line_pixels, mixed, syllables
 from stages.imaging.resizing import Picture
 from stages.values import LineRead, LineToRead, ModelInfo
@@ -41,7 +41,7 @@ class EmbeddedOcr:
         for font in self._fonts:
             syllables.load(font)
 
-    @on_a_core
+    @limit_to_cpu_count
     def read(self, image: Picture, lines: Sequence[LineToRead]) -> tuple[LineRead, ...]:
         return tuple(self._read_line(image, line) for line in lines)
 

@@ -23,7 +23,7 @@ INK_BELOW = 0.5
 SURE_INK_PX = 24.0  # distance in RGB under which a pixel has the text colour itself
 
 
-class Found(NamedTuple):
+class InkRegion(NamedTuple):
     """Where the ink of a line is in the picture, and its map with MARGIN_PX around it: 0 ink, 1 none."""
 
     corners_px: Corners
@@ -34,7 +34,7 @@ class Found(NamedTuple):
         return self.corners_px[3] - self.corners_px[1]
 
 
-def find_ink(image: Picture, corners_px: Corners, fill: Rgb) -> Found | None:
+def find_ink(image: Picture, corners_px: Corners, fill: Rgb) -> InkRegion | None:
     """The ink of this colour within the corners; None if there is none."""
     ink = ink_map(image, corners_px, fill)
     rows, columns = (np.flatnonzero((ink < INK_BELOW).any(axis=axis)) for axis in (1, 0))
@@ -43,7 +43,7 @@ def find_ink(image: Picture, corners_px: Corners, fill: Rgb) -> Found | None:
     (top, bottom), (left, right) = ((int(line[0]), int(line[-1]) + 1) for line in (rows, columns))
     x, y = corners_px[0] - MARGIN_PX, corners_px[1] - MARGIN_PX
     tight = np.pad(ink[top:bottom, left:right], MARGIN_PX, constant_values=1)
-    return Found((x + left, y + top, x + right, y + bottom), tight)
+    return InkRegion((x + left, y + top, x + right, y + bottom), tight)
 
 
 def crop(image: Picture, corners_px: Corners, padding_px: int) -> Picture:

@@ -16,7 +16,7 @@ from resources.ocr import hangul, latin
 from resources.ocr.align import align
 from resources.ocr.cells import Cell, read_cells
 from resources.ocr.hangul import Piece
-from resources.ocr.ink import MARGIN_PX, Corners, Found, crop, find_ink
+from resources.ocr.ink import MARGIN_PX, Corners, InkRegion, crop, find_ink
 from resources.ocr.syllables import likeness
 from stages.imaging.resizing import Picture
 from stages.values import LineRead, Rgb
@@ -38,7 +38,7 @@ class Line(NamedTuple):
     """A line to read: the picture, where its ink is, and the fonts to compare with."""
 
     image: Picture
-    found: Found
+    found: InkRegion
     fonts: Sequence[Path]
 
 

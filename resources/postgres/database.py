@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Engine, Row, create_engine
 from sqlalchemy.exc import DBAPIError
 
-from orchestration.pool_ping import ping_after_a_rest
+from orchestration.pool_ping import ping_rested_connections
 from resources.postgres.notifier import Listening
 from resources.postgres.queries import named
 from stages.values import Value, Verdict
@@ -143,7 +143,7 @@ class Database:
         engine = create_engine(
             self._url, pool_size=2, max_overflow=2, connect_args={"connect_timeout": _CONNECTED_WITHIN_S}
         )
-        ping_after_a_rest(engine)
+        ping_rested_connections(engine)
         return engine
 
     def begin_stage(self, variant: UUID, stage: str, run_id: str, *, ended_run: str | None = None) -> str | None:
@@ -221,9 +221,9 @@ class Database:
         """Waits for changes of variants, on a connection of its own, unless `stopping` says that there is no time."""
         return Listening(self._url, stopping=stopping)
 
-    def let_go(self) -> None:
+    def notify_shutdown(self) -> None:
         """Ends the wait of everybody who listens."""
-        self._one("let_go")
+        self._one("notify_shutdown")
 
     def running_variants(self, older_than_s: float, most: int) -> list[RunningVariant]:
         """Variants in work for at least so many seconds, oldest first."""
@@ -244,9 +244,9 @@ class Database:
     def end_terminated_stage(self, variant: UUID, ended_run: str) -> bool:
         return bool(self._one("end_terminated_stage", variant=str(variant), ended_run=ended_run)[0])
 
-    def nudge_variant(self, variant: UUID, state_revision: int) -> bool:
+    def requeue_variant(self, variant: UUID, state_revision: int) -> bool:
         """Asks for a new run of a startable variant, if its pause since the last try is over."""
-        return bool(self._one("nudge_variant", variant=str(variant), state_revision=state_revision)[0])
+        return bool(self._one("requeue_variant", variant=str(variant), state_revision=state_revision)[0])
 
     def ended_variants(self, variants: Collection[UUID]) -> dict[UUID, datetime | None]:
         """Those of the variants that have ended, with when; None for those that have no row any more."""

@@ -169,13 +169,13 @@ class EndpointVision:
 
     def _used(self, version: str, completion: Any, attempts: int) -> ModelInfo:
         usage = completion.usage
-        told = {
+        extra = {
             "prompt": version,
             "attempts": attempts,
             "prompt_tokens": usage.prompt_tokens if usage else None,
             "completion_tokens": usage.completion_tokens if usage else None,
         }
-        return self.info.model_copy(update={"parameters": {**self.info.parameters, **told}})
+        return self.info.model_copy(update={"parameters": {**self.info.parameters, **extra}})
 
     def _connect(self) -> Any:
         from openai import OpenAI

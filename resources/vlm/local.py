@@ -100,12 +100,12 @@ class LocalVision:
                 )
             prompt_tokens = inputs["input_ids"].shape[1]
             answer = loaded.processor.decode(tokens[0, prompt_tokens:], skip_special_tokens=True)
-        told = {
+        extra = {
             "prompt": version,
             "prompt_tokens": prompt_tokens,
             "completion_tokens": tokens.shape[1] - prompt_tokens,
         }
-        used = self.info.model_copy(update={"parameters": {**self.info.parameters, **told}})
+        used = self.info.model_copy(update={"parameters": {**self.info.parameters, **extra}})
         return schema.model_validate_json(answer), used
 
     def _load(self) -> _Loaded:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.loading.cpu_limit import on_a_core
+from resources.loading.cpu_limit import limit_to_cpu_count
 from stages.imaging.contrast import contrast_ratio
 from stages.imaging.resizing import Picture, shrunk
 from stages.values import Analysis, FontRecommendation, Judgement, ModelInfo, Rgb, SizeCategory
@@ -47,7 +47,7 @@ class MeasuredVision:
         # The first conversion makes tables.
         cv2.cvtColor(np.zeros((1, 1, 3), np.float32), cv2.COLOR_RGB2LAB)
 
-    @on_a_core
+    @limit_to_cpu_count
     def analyze(self, image: Picture, copy: str) -> Analysis:
         small = shrunk(image, self._LONG_SIDE_PX)
         measured = _measure(small)
@@ -71,7 +71,7 @@ class MeasuredVision:
             model=self.info,
         )
 
-    @on_a_core
+    @limit_to_cpu_count
     def judge(self, ad: Picture, copy: str, brief: str) -> Judgement:
         measured = _measure(shrunk(ad, self._LONG_SIDE_PX))
         return Judgement(

@@ -85,7 +85,7 @@ ALTER TABLE jobs_variants
 CREATE INDEX IF NOT EXISTS idx_jobs_variants_status ON jobs_variants (status);
 CREATE INDEX IF NOT EXISTS idx_jobs_variants_current_step ON jobs_variants (current_step);
 CREATE INDEX IF NOT EXISTS idx_jobs_variants_job_id_status ON jobs_variants (job_id, status);
--- What the sensor and the sweep read stays small however long the history is.
+-- What the sensor and the rescuer read stays small however long the history is.
 CREATE INDEX idx_jobs_variants_startable ON jobs_variants (state_revision)
     WHERE (status = 'done' AND current_step <> 'iou_eval') OR (status = 'queued' AND current_step <> 'img_gen');
 CREATE INDEX idx_jobs_variants_running ON jobs_variants (updated_at)

@@ -153,7 +153,7 @@ BEGIN
     SELECT s.* INTO complete, failed, total, job_status FROM settle_job(v.job_id) s;
 END $$;
 
--- What the sweep does for a stage left `running` by a run that has ended: verify it if its result is there, else hand
+-- What the rescuer does for a stage left `running` by a run that has ended: verify it if its result is there, else hand
 -- it back to the sensor at the same stage; a stage that killed its worker three times is failed. Returns what was done.
 CREATE FUNCTION recover_stage(variant uuid, ended_run text) RETURNS text
 LANGUAGE plpgsql AS $$
@@ -188,7 +188,7 @@ BEGIN
     RETURN 'restarted';
 END $$;
 
--- What the sweep does for a startable variant whose run ended before its stage began: a new revision, so that the
+-- What the rescuer does for a startable variant whose run ended before its stage began: a new revision, so that the
 -- sensor asks for a new run. Waits 1, 2, 4 … 64 minutes between tries and never fails the variant.
 CREATE FUNCTION nudge_variant(variant uuid, seen_revision bigint) RETURNS boolean
 LANGUAGE plpgsql AS $$

@@ -22,7 +22,7 @@ _OUTSIDE_MASK = 0.05
 """What a place in an object's box matters that its mask leaves free, as against one in the mask."""
 
 
-class Ground(NamedTuple):
+class PlacementMaps(NamedTuple):
     """What the search looks at, per cell; `subject` is the (x, y) centre of what the picture shows, 0…1.
 
     `importance` is 0…1: its mean over a region is how much of the region lies on objects. `harm` sums to each object's
@@ -37,7 +37,7 @@ class Ground(NamedTuple):
     subject: tuple[float, float]
 
 
-def ground_of(image: Image, detections: Detections, mask: Mask) -> Ground:
+def placement_maps(image: Image, detections: Detections, mask: Mask) -> PlacementMaps:
     """`image` (height, width, 3) uint8 RGB, `mask` (height, width) uint8, non-zero = keep clear, of the same size."""
     grid = grid_of(size_of(image))
     forbidden = mask_cells(mask, grid)
@@ -46,7 +46,7 @@ def ground_of(image: Image, detections: Detections, mask: Mask) -> Ground:
     seen, kept_clear = maps(image, grid), mask_shares(mask, grid)
     importance = _importance(detections, kept_clear, grid) * (_UNSALIENT + (1 - _UNSALIENT) * seen.saliency)
     shown = forbidden.astype(float) if forbidden.any() else seen.saliency
-    return Ground(grid, forbidden, importance, _harm(detections, kept_clear, grid), seen, _centre(shown, grid))
+    return PlacementMaps(grid, forbidden, importance, _harm(detections, kept_clear, grid), seen, _centre(shown, grid))
 
 
 def _importance(detections: Detections, kept_clear: Floats, grid: Grid) -> Floats:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from stages.imaging.geometry import Floats, integral, window_sums
 from stages.placement.importance import Grid, smooth
-from stages.placement.maps import Ground
+from stages.placement.maps import PlacementMaps
 from stages.type.ad_copy import Parts, estimated_width_em
 from stages.type.line_breaking import Level
-from stages.type.setting import Estimate, Limits, estimate, two_sizes_read_as_two
+from stages.type.setting import Estimate, TypeSizeRange, estimate, two_sizes_read_as_two
 from stages.values import Rect, Size
 
 Indices = NDArray[np.intp]
@@ -55,7 +55,7 @@ _NOTHING = 1e-9
 """Sums of whole cells are exact to far less than one cell."""
 
 
-class Asked(NamedTuple):
+class SearchSpec(NamedTuple):
     """Which regions a search offers; width and height in fractions of the picture, the rest of its shorter side.
 
     `safe_margin` lies between the region and the picture's edges, `inset` between the text and the region's. `steps`
@@ -94,23 +94,23 @@ class Candidates(NamedTuple):
         return Rect(x=x / grid.columns, y=y / grid.rows, width=width / grid.columns, height=height / grid.rows)
 
 
-def shapes(parts: Parts, size: Size, grid: Grid, allowed: Limits, asked: Asked) -> tuple[Shape, ...]:
+def shapes(parts: Parts, size: Size, grid: Grid, allowed: TypeSizeRange, spec: SearchSpec) -> tuple[Shape, ...]:
     """Rectangles that hold the copy: for each width and type size the height its lines need."""
     cell_x, cell_y = size.width_px / grid.columns, size.height_px / grid.rows
-    around_px = 2 * asked.inset * min(size.width_px, size.height_px)
-    margin_x, margin_y = margins(size, grid, asked.safe_margin)
-    least, most = int(np.ceil(asked.narrowest * grid.columns - 1e-9)), grid.columns - 2 * margin_x
-    least_rows, most_rows = int(np.ceil(asked.lowest * grid.rows - 1e-9)), grid.rows - 2 * margin_y
+    around_px = 2 * spec.inset * min(size.width_px, size.height_px)
+    margin_x, margin_y = margins(size, grid, spec.safe_margin)
+    least, most = int(np.ceil(spec.narrowest * grid.columns - 1e-9)), grid.columns - 2 * margin_x
+    least_rows, most_rows = int(np.ceil(spec.lowest * grid.rows - 1e-9)), grid.rows - 2 * margin_y
     found: dict[tuple[int, int], Shape] = {}
-    for columns in _steps(least, min(most, int(asked.widest * grid.columns)), asked.steps):
-        for font_size_px in _steps(allowed.smallest_px, allowed.largest_px, asked.steps):
-            for block in _blocks(parts, font_size_px, columns * cell_x - around_px, allowed, asked.may_cover):
+    for columns in _steps(least, min(most, int(spec.widest * grid.columns)), spec.steps):
+        for font_size_px in _steps(allowed.smallest_px, allowed.largest_px, spec.steps):
+            for block in _blocks(parts, font_size_px, columns * cell_x - around_px, allowed, spec.may_cover):
                 rows = max(least_rows, int(np.ceil((block.height_px * _ROOM + around_px) / cell_y)))
                 if rows <= most_rows:
                     # Ascending sizes: of two that need the same rectangle the larger stays.
                     found[columns, rows] = Shape(columns, rows, font_size_px, block.lines)
     readable = [shape for shape in found.values() if shape.font_size_px >= _GOOD_SIZE * allowed.smallest_px]
-    return tuple(readable if asked.may_cover and readable else found.values())
+    return tuple(readable if spec.may_cover and readable else found.values())
 
 
 def margins(size: Size, grid: Grid, safe_margin: float = SAFE_MARGIN) -> tuple[int, int]:
@@ -124,7 +124,9 @@ def _steps(low: int, high: int, count: int) -> list[int]:
     return sorted({round(float(value)) for value in np.linspace(low, high, count)}) if low <= high else []
 
 
-def _blocks(parts: Parts, font_size_px: int, width_px: float, allowed: Limits, also_as_one: bool) -> Iterator[Estimate]:
+def _blocks(
+    parts: Parts, font_size_px: int, width_px: float, allowed: TypeSizeRange, also_as_one: bool
+) -> Iterator[Estimate]:
     """The copy in its two sizes where they read as two, else, or also, in one size; none that is too wide."""
     two_sizes = bool(parts.secondary) and two_sizes_read_as_two(font_size_px, allowed)
     # One size in one line needs the lowest band of all.
@@ -135,7 +137,7 @@ def _blocks(parts: Parts, font_size_px: int, width_px: float, allowed: Limits, a
             yield block
 
 
-def _block(parts: Parts, font_size_px: int, width_px: float, allowed: Limits) -> Estimate | None:
+def _block(parts: Parts, font_size_px: int, width_px: float, allowed: TypeSizeRange) -> Estimate | None:
     """Lines and height, words whole where they can be; None when a number or price alone is too wide."""
     estimates = (estimate(parts, level, font_size_px, width_px, (_em, _em), allowed) for level in Level)
     return next((block for block in estimates if block is not None), None)
@@ -145,16 +147,18 @@ def _em(text: str) -> float:
     return sum(map(estimated_width_em, text))
 
 
-def search(ground: Ground, offered: Sequence[Shape], size: Size, allowed: Limits, asked: Asked) -> Candidates:
+def search(
+    placement: PlacementMaps, offered: Sequence[Shape], size: Size, allowed: TypeSizeRange, spec: SearchSpec
+) -> Candidates:
     """All positions of the shapes inside the safe margins, thinned to the best of each neighbourhood.
 
     Unless the text may cover objects, only positions clear of everything forbidden.
     """
-    tables = Tables.of(ground)
-    margin = margins(size, ground.grid, asked.safe_margin)
-    if not asked.may_cover:
+    tables = Tables.of(placement)
+    margin = margins(size, placement.grid, spec.safe_margin)
+    if not spec.may_cover:
         offered = [shape for shape in offered if _has_room(shape, tables, margin)]
-    parts = [_placements(shape, ground, tables, margin, allowed, asked.may_cover) for shape in offered]
+    parts = [_placements(shape, placement, tables, margin, allowed, spec.may_cover) for shape in offered]
     columns = {
         name: np.concatenate([part[1][name] for part in parts]) if parts else np.zeros(0)
         for name in (*WEIGHTS, *COVERS)
@@ -186,9 +190,17 @@ class Tables(NamedTuple):
     luminance_squared: Floats
 
     @classmethod
-    def of(cls, ground: Ground) -> Tables:
-        maps, near = ground.maps, smooth(ground.forbidden.astype(np.float64), 2)
-        averaged = (ground.forbidden, ground.importance, ground.harm, near, maps.saliency, maps.edges, maps.luminance)
+    def of(cls, placement: PlacementMaps) -> Tables:
+        maps, near = placement.maps, smooth(placement.forbidden.astype(np.float64), 2)
+        averaged = (
+            placement.forbidden,
+            placement.importance,
+            placement.harm,
+            near,
+            maps.saliency,
+            maps.edges,
+            maps.luminance,
+        )
         return cls(*map(integral, (*averaged, maps.luminance**2)))
 
 
@@ -204,7 +216,12 @@ def _has_room(shape: Shape, tables: Tables, margin: tuple[int, int]) -> bool:
 
 
 def _placements(
-    shape: Shape, ground: Ground, tables: Tables, margin: tuple[int, int], allowed: Limits, may_cover: bool
+    shape: Shape,
+    placement: PlacementMaps,
+    tables: Tables,
+    margin: tuple[int, int],
+    allowed: TypeSizeRange,
+    may_cover: bool,
 ) -> tuple[Floats, dict[str, Floats]]:
     def mean(table: Floats) -> Floats:
         return _means(table, shape, margin)
@@ -220,8 +237,8 @@ def _placements(
         "empty": 1.0 - mean(tables.saliency),
         "uniform": 1.0 - np.minimum(1.0, deviation / 0.25),
         "clearance": 1.0 - mean(tables.near),
-        "aligned": _aligned(shape, ground.grid, xs, ys, margin),
-        "balance": _balance(shape, ground, xs, ys),
+        "aligned": _aligned(shape, placement.grid, xs, ys, margin),
+        "balance": _balance(shape, placement, xs, ys),
         "on_objects": mean(tables.importance),
         "of_objects": mean(tables.harm) * shape.columns * shape.rows,
     }
@@ -249,10 +266,10 @@ def _aligned(shape: Shape, grid: Grid, xs: Floats, ys: Floats, margin: tuple[int
     return 1.0 - np.minimum(1.0, (across[None, :] + down[:, None]) / 0.12)
 
 
-def _balance(shape: Shape, ground: Ground, xs: Floats, ys: Floats) -> Floats:
+def _balance(shape: Shape, placement: PlacementMaps, xs: Floats, ys: Floats) -> Floats:
     """1 where text and subject together weigh on the middle of the picture."""
-    across = ((xs + shape.columns / 2) / ground.grid.columns + ground.subject[0]) / 2 - 0.5
-    down = ((ys + shape.rows / 2) / ground.grid.rows + ground.subject[1]) / 2 - 0.5
+    across = ((xs + shape.columns / 2) / placement.grid.columns + placement.subject[0]) / 2 - 0.5
+    down = ((ys + shape.rows / 2) / placement.grid.rows + placement.subject[1]) / 2 - 0.5
     return np.maximum(0.0, 1.0 - 2.0 * np.hypot(across[None, :], down[:, None]))
 
 

@@ -41,7 +41,7 @@ class Faces(NamedTuple):
     secondary: FontFace
 
 
-class Limits(NamedTuple):
+class TypeSizeRange(NamedTuple):
     smallest_px: int
     largest_px: int
 
@@ -79,14 +79,16 @@ class Block(NamedTuple):
         )
 
 
-def limits(size: Size, category: SizeCategory) -> Limits:
+def type_size_range(size: Size, category: SizeCategory) -> TypeSizeRange:
     """Type sizes in px for a picture: 28 … 96 at a short side of 1080 px, in proportion elsewhere."""
     scale = min(size.width_px, size.height_px) / REFERENCE_SHORT_SIDE_PX
     smallest = max(SMALLEST_DRAWABLE_PX, round(SMALLEST_PX * scale))
-    return Limits(smallest, max(smallest, round(LARGEST_BY_CATEGORY[category] * scale)))
+    return TypeSizeRange(smallest, max(smallest, round(LARGEST_BY_CATEGORY[category] * scale)))
 
 
-def set_in(parts: Parts, box: Corners, align: Align, faces: Faces, allowed: Limits, fonts: Fonts) -> Block | None:
+def set_in(
+    parts: Parts, box: Corners, align: Align, faces: Faces, allowed: TypeSizeRange, fonts: Fonts
+) -> Block | None:
     """The copy in `box` (left, top, right, bottom in px) at the largest size that fits; None without one.
 
     A secondary paragraph is set smaller; when there is no room for two sizes, both are set as one text.
@@ -101,7 +103,7 @@ def set_in(parts: Parts, box: Corners, align: Align, faces: Faces, allowed: Limi
 
 
 def _candidates(
-    parts: Parts, width: int, height: int, faces: Faces, allowed: Limits, fonts: Fonts
+    parts: Parts, width: int, height: int, faces: Faces, allowed: TypeSizeRange, fonts: Fonts
 ) -> Iterator[tuple[Paragraph, ...]]:
     """Settings worth drawing, best first: the estimate may be a few px too hopeful, so smaller follow."""
     fits = {level: _largest(parts, level, width, height, faces, allowed, fonts) for level in Level}
@@ -116,7 +118,9 @@ def _worth(level: Level, fits: dict[Level, int]) -> float:
     return fits[level] * _WORD_BREAKS_WORTH**level
 
 
-def _largest(parts: Parts, level: Level, width: int, height: int, faces: Faces, allowed: Limits, fonts: Fonts) -> int:
+def _largest(
+    parts: Parts, level: Level, width: int, height: int, faces: Faces, allowed: TypeSizeRange, fonts: Fonts
+) -> int:
     """The largest size whose estimated block fits, by bisection; one below the smallest when none does."""
     ems = (_em_widths(faces.headline, fonts), _em_widths(faces.secondary, fonts))
     low, high = allowed.smallest_px - 1, allowed.largest_px
@@ -133,7 +137,7 @@ class Estimate(NamedTuple):
 
 
 def estimate(
-    parts: Parts, level: Level, size_px: int, width_px: float, ems: tuple[Widths, Widths], allowed: Limits
+    parts: Parts, level: Level, size_px: int, width_px: float, ems: tuple[Widths, Widths], allowed: TypeSizeRange
 ) -> Estimate | None:
     """Lines and height of the block at a headline size, by widths in em; None when a word is too wide."""
     height, count = 0.0, 0
@@ -147,7 +151,7 @@ def estimate(
     return Estimate(count, height)
 
 
-def _sizes(parts: Parts, size_px: int, allowed: Limits) -> list[tuple[str, int, float]]:
+def _sizes(parts: Parts, size_px: int, allowed: TypeSizeRange) -> list[tuple[str, int, float]]:
     """(text, size in px, leading in em) of each paragraph."""
     if not parts.secondary:
         return [(parts.headline, size_px, LEADING)]
@@ -155,13 +159,13 @@ def _sizes(parts: Parts, size_px: int, allowed: Limits) -> list[tuple[str, int, 
     return [(parts.headline, size_px, LEADING), (parts.secondary, small_px, SECONDARY_LEADING)]
 
 
-def two_sizes_read_as_two(size_px: int, allowed: Limits) -> bool:
+def two_sizes_read_as_two(size_px: int, allowed: TypeSizeRange) -> bool:
     """Two sizes that are nearly equal look like a mistake."""
     return max(allowed.smallest_px, round(SECONDARY_SHARE * size_px)) <= _SECONDARY_AT_MOST * size_px
 
 
 def _paragraphs(
-    parts: Parts, level: Level, size_px: int, width: int, faces: Faces, allowed: Limits, fonts: Fonts
+    parts: Parts, level: Level, size_px: int, width: int, faces: Faces, allowed: TypeSizeRange, fonts: Fonts
 ) -> tuple[Paragraph, ...] | None:
     if parts.secondary and not two_sizes_read_as_two(size_px, allowed):
         return None

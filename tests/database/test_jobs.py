@@ -111,7 +111,7 @@ def test_a_late_variant_leaves_a_done_job_done(db: Database, shop: Shop) -> None
     assert shop.job_state(job) == ("iou_eval", "done")
 
 
-def test_a_variant_removed_after_the_others_ended_leaves_a_job_the_sweep_finds(db: Database, shop: Shop) -> None:
+def test_a_variant_removed_after_the_others_ended_leaves_a_job_the_rescuer_finds(db: Database, shop: Shop) -> None:
     job = shop.job()
     finish(db, shop.variant(job))
     lost = shop.variant(job, status="queued")

@@ -57,7 +57,7 @@ def test_a_notification_that_says_nothing_means_to_look(payload: str) -> None:
 
 
 def test_the_service_that_stops_ends_every_wait(db: Database, listening: Listening) -> None:
-    db.let_go()
+    db.notify_shutdown()
     assert listening.wait(LONG_S) is Heard.STOP
 
 

@@ -1,4 +1,4 @@
-"""What the sensor and the sweep read."""
+"""What the sensor and the rescuer read."""
 
 from uuid import UUID
 
@@ -93,14 +93,14 @@ def test_the_read_uses_the_index_of_waiting_variants_whatever_the_history(
 def test_a_variant_whose_run_never_began_is_asked_for_again_after_growing_pauses(db: Database, shop: Shop) -> None:
     variant = shop.variant(shop.job())
     [found] = db.startable_variants([], most=1)
-    assert not db.nudge_variant(variant, found.state_revision)
+    assert not db.requeue_variant(variant, found.state_revision)
     backdate(shop, variant, minutes=2)
-    assert db.nudge_variant(variant, found.state_revision)
-    assert not db.nudge_variant(variant, found.state_revision)
+    assert db.requeue_variant(variant, found.state_revision)
+    assert not db.requeue_variant(variant, found.state_revision)
     [again] = db.startable_variants([], most=1)
     assert again.state_revision > found.state_revision
     backdate(shop, variant, minutes=1)
-    assert not db.nudge_variant(variant, again.state_revision)
+    assert not db.requeue_variant(variant, again.state_revision)
     assert shop.state_of(variant) == ("img_gen", "done")
 
 

@@ -6,7 +6,7 @@ import dagster as dg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestration.fair_queue import PRIORITY_TAG, TENANT_TAG, Line
+from orchestration.fair_queue import PRIORITY_TAG, TENANT_TAG, FairQueue
 
 
 @dataclass
@@ -22,9 +22,9 @@ class Queue:
 
     def submit(self, *tenants: str) -> None:
         """One tick of the sensor."""
-        line = Line.of([*self.waiting, *self.at_work])
+        fair_queue = FairQueue.of([*self.waiting, *self.at_work])
         for tenant in tenants:
-            tags = {TENANT_TAG: tenant, **line.tags_of_next(tenant)}
+            tags = {TENANT_TAG: tenant, **fair_queue.tags_of_next(tenant)}
             self.waiting.append(dg.DagsterRun(job_name="variant_pipeline", tags=tags))
 
     def step(self) -> None:
@@ -62,8 +62,8 @@ def test_a_tenant_that_has_waited_is_not_overtaken_for_ever_by_one_that_keeps_se
 
 
 def test_what_people_start_themselves_goes_first() -> None:
-    line = Line.of([dg.DagsterRun(job_name="variant_pipeline")])
-    assert int(line.tags_of_next("cafe")[PRIORITY_TAG]) < 0
+    fair_queue = FairQueue.of([dg.DagsterRun(job_name="variant_pipeline")])
+    assert int(fair_queue.tags_of_next("cafe")[PRIORITY_TAG]) < 0
 
 
 @settings(deadline=None)

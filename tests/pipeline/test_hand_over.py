@@ -13,10 +13,10 @@ import pytest
 from sqlalchemy import text
 
 from resources.postgres.database import Database
-from sensors.new_variants import MOST_PER_TICK, Patience, look, new_variants, wait_and_look
+from sensors.new_variants import MOST_PER_TICK, TickTimeouts, new_variants, request_waiting_variants, wait_and_request
 from tests.pipeline.conftest import Studio
 
-SHORT = Patience(tick_s=30.0, turn_s=25.0, table_s=20.0)
+SHORT = TickTimeouts(tick_s=30.0, turn_s=25.0, table_s=20.0)
 LISTENERS = "FROM pg_stat_activity WHERE application_name = 'job_variants sensor' AND datname = current_database()"
 
 
@@ -33,9 +33,9 @@ class Copies:
         self._instance, self._db, self._studio = instance, db, studio
         self._pool = ThreadPoolExecutor(4)
 
-    def tick(self, name: str, patience: Patience = SHORT) -> "Future[dg.SensorResult]":
+    def tick(self, name: str, patience: TickTimeouts = SHORT) -> "Future[dg.SensorResult]":
         context = dg.build_sensor_context(instance=self._instance)
-        return self._pool.submit(wait_and_look, context, self._db, name, patience)
+        return self._pool.submit(wait_and_request, context, self._db, name, patience)
 
     def until_waiting(self, holders: int, queued: int) -> None:
         until(lambda: self._counted("AND wait_event = 'advisory'") == queued)
@@ -45,7 +45,7 @@ class Copies:
         return int(self._studio.row(f"SELECT count(*) {LISTENERS} {where}")[0])
 
     def close(self) -> None:
-        self._db.let_go()
+        self._db.notify_shutdown()
         self._pool.shutdown()
 
 
@@ -115,7 +115,7 @@ def test_who_waited_in_vain_for_the_turn_reads_the_table_all_the_same(
 
 
 def test_a_tick_without_anything_ends_when_its_time_is_over(copies: Copies) -> None:
-    result = copies.tick("new_variants", Patience(tick_s=0.3, table_s=0.1)).result()
+    result = copies.tick("new_variants", TickTimeouts(tick_s=0.3, table_s=0.1)).result()
     assert result.skip_reason is not None
     assert result.skip_reason.skip_message == "No variant waits."
 
@@ -127,7 +127,7 @@ def test_the_service_that_stops_ends_the_tick_and_those_that_wait_for_their_turn
     copies.until_waiting(holders=1, queued=0)
     ticks += [copies.tick("new_variants_2"), copies.tick("new_variants_3")]
     copies.until_waiting(holders=1, queued=2)
-    db.let_go()
+    db.notify_shutdown()
     reasons = {tick.result().skip_reason for tick in ticks}
     assert {reason.skip_message for reason in reasons if reason} == {"The service stops."}
 
@@ -141,7 +141,7 @@ def test_of_copies_that_look_at_once_each_variant_is_asked_for_by_one(
 
     def tick(name: str) -> list[UUID]:
         together.wait()
-        return asked(look(instance, db, name))
+        return asked(request_waiting_variants(instance, db, name))
 
     with ThreadPoolExecutor(4) as pool:
         found = [key for keys in pool.map(tick, ["a", "b", "c", "d"]) for key in keys]
@@ -152,25 +152,25 @@ def test_a_state_is_asked_for_again_by_the_same_copy_only_until_it_is_given_up(
     studio: Studio, db: Database, instance: dg.DagsterInstance
 ) -> None:
     variant = studio.variant(studio.job())
-    assert asked(look(instance, db, "new_variants")) == [variant]
-    assert asked(look(instance, db, "new_variants_2")) == []
-    assert asked(look(instance, db, "new_variants")) == [variant]
+    assert asked(request_waiting_variants(instance, db, "new_variants")) == [variant]
+    assert asked(request_waiting_variants(instance, db, "new_variants_2")) == []
+    assert asked(request_waiting_variants(instance, db, "new_variants")) == [variant]
     studio.execute("UPDATE variant_requests SET requested_at = now() - interval '2 minutes'")
-    assert asked(look(instance, db, "new_variants_2")) == [variant]
+    assert asked(request_waiting_variants(instance, db, "new_variants_2")) == [variant]
 
 
 def test_a_state_that_had_a_run_is_not_asked_for_by_another_copy(
     studio: Studio, db: Database, instance: dg.DagsterInstance
 ) -> None:
     variant = studio.variant(studio.job())
-    [request] = look(instance, db, "new_variants").run_requests or ()
+    [request] = request_waiting_variants(instance, db, "new_variants").run_requests or ()
     job = dg.GraphDefinition(name="variant_pipeline").to_job()
     tags = {**request.tags, "dagster/run_key": str(request.run_key), "dagster/sensor_name": "new_variants"}
     instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.FAILURE)
     studio.execute("UPDATE variant_requests SET requested_at = now() - interval '2 minutes'")
-    assert asked(look(instance, db, "new_variants_2")) == []
+    assert asked(request_waiting_variants(instance, db, "new_variants_2")) == []
     studio.set_state(variant, "img_gen", "done")
-    assert asked(look(instance, db, "new_variants_2")) == [variant]
+    assert asked(request_waiting_variants(instance, db, "new_variants_2")) == [variant]
 
 
 def test_without_copies_the_sensor_polls(
@@ -205,7 +205,7 @@ def test_one_tenant_with_a_hundred_jobs_does_not_fill_the_tick(
         j=big,
     )
     small = studio.variant(studio.job(tenant="small"))
-    result = look(instance, db, "new_variants")
+    result = request_waiting_variants(instance, db, "new_variants")
     assert len(asked(result)) == MOST_PER_TICK
     assert asked(result).index(small) < 2
 

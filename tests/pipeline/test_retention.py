@@ -18,10 +18,10 @@ from stages.values import StageError
 from testing.shop import work_through
 from tests.pipeline.conftest import Studio
 from variant_assets import retention
-from variant_assets.retention import Kept, remove_partitions, remove_pictures, remove_runs, to_remove
+from variant_assets.retention import RetentionPolicy, remove_partitions, remove_pictures, remove_runs, to_remove
 
 NOW = datetime.now(UTC)
-KEPT = Kept(partition_days=30, partitions=9000, run_days=30, image_days=7)
+KEPT = RetentionPolicy(partition_days=30, partitions=9000, run_days=30, image_days=7)
 PARTITIONS = "job_variants_id"
 
 
@@ -71,7 +71,7 @@ def test_the_partition_of_a_variant_that_has_not_ended_is_not_removed(
     variant = studio.variant(studio.job())
     work_through(db, variant, "run", last="ocr_eval")
     instance.add_dynamic_partitions(PARTITIONS, [str(variant)])
-    none = Kept(partition_days=1, partitions=0, run_days=1, image_days=1)
+    none = RetentionPolicy(partition_days=1, partitions=0, run_days=1, image_days=1)
     assert remove_partitions(instance, db, none, in_days(365)) == 0
 
 
@@ -87,7 +87,7 @@ def test_of_too_many_partitions_the_longest_ended_go(
     studio: Studio, db: Database, instance: dg.DagsterInstance
 ) -> None:
     first, second, third = (complete(studio, db, instance) for _ in range(3))
-    two = Kept(partition_days=30, partitions=2, run_days=30, image_days=7)
+    two = RetentionPolicy(partition_days=30, partitions=2, run_days=30, image_days=7)
     assert remove_partitions(instance, db, two, NOW) == 1
     assert set(instance.get_dynamic_partitions(PARTITIONS)) == {str(second), str(third)}
     assert first != second
@@ -144,7 +144,7 @@ def test_what_goes_is_always_the_longest_ended_and_enough_of_it(
     ages_days: list[int | None], not_ended: int, kept_count: int, most: int
 ) -> None:
     ended = {uuid4(): None if age is None else NOW - timedelta(days=age) for age in ages_days}
-    kept = Kept(partition_days=30, partitions=kept_count, run_days=1, image_days=1)
+    kept = RetentionPolicy(partition_days=30, partitions=kept_count, run_days=1, image_days=1)
     gone = to_remove(ended, len(ended) + not_ended, NOW, kept, most)
     stays = set(ended) - set(gone)
     ages = {key: NOW - when if when else timedelta.max for key, when in ended.items()}

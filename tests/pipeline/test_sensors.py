@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from resources.postgres.database import Database
-from sensors.new_variants import look
-from sensors.rescuer import nudge_never_begun, recover_left_running, sweep
+from sensors.new_variants import request_waiting_variants
+from sensors.rescuer import recover_left_running, requeue_never_begun, rescuer
 from testing.shop import STAGES, work_through
 from tests.pipeline.conftest import Studio
 
@@ -24,11 +24,11 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 def tick(instance: dg.DagsterInstance, db: Database) -> dg.SensorResult:
-    return look(instance, db, "new_variants")
+    return request_waiting_variants(instance, db, "new_variants")
 
 
 def swept(instance: dg.DagsterInstance, db: Database) -> str:
-    said = sweep(dg.build_sensor_context(instance=instance, resources={"db": db}))
+    said = rescuer(dg.build_sensor_context(instance=instance, resources={"db": db}))
     assert isinstance(said, dg.SkipReason)
     return str(said.skip_message)
 
@@ -113,7 +113,7 @@ def test_a_failed_read_is_an_error_and_not_nothing_to_do(instance: dg.DagsterIns
         tick(instance, unreachable)
 
 
-def test_a_late_hand_over_is_settled_by_the_sweep(studio: Studio, db: Database, instance: dg.DagsterInstance) -> None:
+def test_a_late_hand_over_is_settled_by_the_rescuer(studio: Studio, db: Database, instance: dg.DagsterInstance) -> None:
     job = studio.job(step="img_gen", status="done")
     variant = studio.variant(job)
     work_through(db, variant, "run")
@@ -233,7 +233,7 @@ def test_a_variant_whose_run_never_began_is_asked_for_again_unless_somebody_term
     key = (tick(instance, db).run_requests or ())[0].run_key
     if status is not None:
         run_of(instance, variant, status, **{"dagster/run_key": str(key)})
-    assert bool(nudge_never_begun(db, instance, NOW)) is asked_again
+    assert bool(requeue_never_begun(db, instance, NOW)) is asked_again
     assert studio.state_of(variant) == ("img_gen", "done")
 
 
@@ -249,7 +249,7 @@ def test_a_run_that_was_created_but_never_submitted_does_not_block_its_variant_f
     assert variants_in_flight(instance, now + timedelta(minutes=2)) == set()
 
 
-def test_the_sweep_says_what_it_did(studio: Studio, db: Database, instance: dg.DagsterInstance) -> None:
+def test_the_rescuer_says_what_it_did(studio: Studio, db: Database, instance: dg.DagsterInstance) -> None:
     variant = studio.variant(studio.job())
     db.begin_stage(variant, "vlm_analyze", "lost")
     assert recover_left_running(db, instance, grace_s=0) == [f"variant {variant} at vlm_analyze: restarted"]

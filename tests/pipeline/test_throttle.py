@@ -9,7 +9,7 @@ import pytest
 from resources.postgres.database import Database
 from resources.pressure import Load
 from sensors import throttle as module
-from sensors.throttle import CALM_LOOKS, POOL, PRESSED_LOOKS, pool_limit, throttle
+from sensors.throttle import CALM_TICKS, POOL, PRESSED_TICKS, pool_limit, throttle
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ class Sensor:
         self._instance, self._db, self._monkeypatch = instance, db, monkeypatch
         self._cursor: str | None = None
 
-    def look(self, value: float, times: int = 1) -> str:
+    def tick(self, value: float, times: int = 1) -> str:
         loads = [Load("memory", value, calm=50.0, pressed=90.0, unit=" %")]
         self._monkeypatch.setattr(module, "measured", lambda: loads)
         said = ""
@@ -48,29 +48,29 @@ def sensor(instance: dg.DagsterInstance, db: Database, monkeypatch: pytest.Monke
 
 
 def test_the_pool_goes_down_under_pressure_and_back_and_says_why(instance: dg.DagsterInstance, sensor: Sensor) -> None:
-    assert sensor.look(95, PRESSED_LOOKS) == (
+    assert sensor.tick(95, PRESSED_TICKS) == (
         "2 at a time instead of 3; memory 95.0 % (too much from 90, well up to 50)"
     )
     assert pool_limit(instance) == 2
-    sensor.look(95, 2 * PRESSED_LOOKS)
+    sensor.tick(95, 2 * PRESSED_TICKS)
     assert pool_limit(instance) == 1
-    sensor.look(10, 2 * CALM_LOOKS)
+    sensor.tick(10, 2 * CALM_TICKS)
     assert pool_limit(instance) == 3
 
 
 def test_what_people_order_is_the_ceiling(instance: dg.DagsterInstance, db: Database, sensor: Sensor) -> None:
-    sensor.look(10)
+    sensor.tick(10)
     db.order_parallel(2)
-    assert sensor.look(10) == "2 at a time instead of 3; 2 were asked for"
-    sensor.look(10, 2 * CALM_LOOKS)
+    assert sensor.tick(10) == "2 at a time instead of 3; 2 were asked for"
+    sensor.tick(10, 2 * CALM_TICKS)
     assert pool_limit(instance) == 2
 
 
 def test_switched_off_it_gives_back_what_it_took(
     instance: dg.DagsterInstance, sensor: Sensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sensor.look(95, PRESSED_LOOKS)
+    sensor.tick(95, PRESSED_TICKS)
     monkeypatch.setenv("THROTTLE", "off")
-    assert sensor.look(95) == "3 at a time instead of 2; THROTTLE=off"
-    assert sensor.look(95, 5) == "THROTTLE=off"
+    assert sensor.tick(95) == "3 at a time instead of 2; THROTTLE=off"
+    assert sensor.tick(95, 5) == "THROTTLE=off"
     assert pool_limit(instance) == 3

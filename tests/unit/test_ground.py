@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.placement.importance import Grid, box_shares, mask_shares
-from stages.placement.maps import ground_of
+from stages.placement.maps import placement_maps
 from stages.values import Rect
 from testing.pictures import flat, found_in, thing
 
@@ -33,14 +33,14 @@ def test_the_shares_of_a_mask_are_those_of_its_pixels(height: int, width: int, s
 
 def test_harm_is_the_share_of_each_object_and_its_upper_half_counts_more() -> None:
     image = flat(960, 960)
-    ground = ground_of(image, *found_in(image, [thing(0.1, 0.1, 0.3, 0.3), thing(0.6, 0.5, 0.3, 0.4)]))
+    ground = placement_maps(image, *found_in(image, [thing(0.1, 0.1, 0.3, 0.3), thing(0.6, 0.5, 0.3, 0.4)]))
     assert ground.harm.sum() == pytest.approx(2.0)
     assert ground.harm[:24, :48].sum() > ground.harm[24:48, :48].sum()
 
 
 def test_beside_an_object_a_place_matters_less_than_on_it_and_far_away_not_at_all() -> None:
     image = flat(960, 960)
-    importance = ground_of(image, *found_in(image, [thing(0.25, 0.25, 0.5, 0.5)])).importance
+    importance = placement_maps(image, *found_in(image, [thing(0.25, 0.25, 0.5, 0.5)])).importance
     on_it, beside, far = importance[48, 48], importance[23, 48], importance[10, 48]
     assert on_it > beside > far == 0.0
 
@@ -50,5 +50,5 @@ def test_the_corner_of_a_box_that_its_mask_leaves_free_matters_less_than_the_obj
     detections, mask = found_in(image, [thing(0.25, 0.25, 0.5, 0.5)])
     y, x = np.mgrid[:960, :960]
     disc = np.where(np.hypot(x - 480, y - 480) < 240, mask, 0).astype(np.uint8)
-    importance = ground_of(image, detections, disc).importance
+    importance = placement_maps(image, detections, disc).importance
     assert 0.0 < importance[26, 26] < importance[48, 48]

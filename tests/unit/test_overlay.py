@@ -10,7 +10,7 @@ from stages.readability_eval import measure
 from stages.type.ad_copy import normalise_copy
 from stages.type.fonts import Fonts
 from stages.type.glyphs import glyph_mask, without_glyphs
-from stages.type.setting import limits
+from stages.type.setting import type_size_range
 from stages.values import Layout, Plan, Rect, Size, StageError
 from testing.pictures import (
     COPY,
@@ -95,10 +95,10 @@ def test_the_recommended_size_category_is_an_upper_limit(fonts: Fonts) -> None:
 
 
 def test_type_sizes_scale_with_the_shorter_side() -> None:
-    assert limits(Size(width_px=1080, height_px=1920), "large") == (28, 96)
-    assert limits(Size(width_px=2160, height_px=2160), "large") == (56, 192)
-    assert limits(Size(width_px=512, height_px=512), "large") == (14, 46)
-    assert limits(Size(width_px=64, height_px=64), "large").smallest_px == 14
+    assert type_size_range(Size(width_px=1080, height_px=1920), "large") == (28, 96)
+    assert type_size_range(Size(width_px=2160, height_px=2160), "large") == (56, 192)
+    assert type_size_range(Size(width_px=512, height_px=512), "large") == (14, 46)
+    assert type_size_range(Size(width_px=64, height_px=64), "large").smallest_px == 14
 
 
 def test_a_28_character_copy_in_a_narrow_region_takes_the_next_region(fonts: Fonts) -> None:

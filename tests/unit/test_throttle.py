@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.pressure import Load, measured
-from sensors.throttle import CALM_LOOKS, PRESSED_LOOKS, Order, Throttle, decide
+from sensors.throttle import CALM_TICKS, PRESSED_TICKS, Order, Throttle, decide
 
 
 def load(value: float) -> Load:
@@ -35,8 +35,8 @@ def test_the_limit_stays_between_one_and_the_ceiling_whatever_is_measured(values
 @given(values=VALUES, ceiling=CEILINGS)
 def test_lasting_pressure_ends_at_one_and_lasting_calm_at_the_ceiling(values: list[float], ceiling: int) -> None:
     state = after(values, Throttle(ceiling, ceiling))
-    assert after([95.0] * PRESSED_LOOKS * ceiling, state).limit == 1
-    assert after([10.0] * CALM_LOOKS * (ceiling + 1), state).limit == ceiling
+    assert after([95.0] * PRESSED_TICKS * ceiling, state).limit == 1
+    assert after([10.0] * CALM_TICKS * (ceiling + 1), state).limit == ceiling
 
 
 @given(values=st.lists(st.floats(51, 89), max_size=40), limit=st.integers(1, 3))
@@ -44,9 +44,9 @@ def test_between_calm_and_pressed_nothing_changes(values: list[float], limit: in
     assert after(values, Throttle(3, limit)).limit == limit
 
 
-@given(looks=st.integers(0, 20))
-def test_a_load_that_swings_at_every_look_changes_nothing(looks: int) -> None:
-    assert after([95.0, 10.0] * looks, Throttle(3, 2)).limit == 2
+@given(ticks=st.integers(0, 20))
+def test_a_load_that_swings_at_every_look_changes_nothing(ticks: int) -> None:
+    assert after([95.0, 10.0] * ticks, Throttle(3, 2)).limit == 2
 
 
 @given(state=st.builds(Throttle, st.integers(1, 8), st.integers(1, 8)), given_limit=st.integers(1, 8))
@@ -62,12 +62,12 @@ def test_what_people_set_holds_at_once_and_is_the_ceiling(state: Throttle, given
 def test_an_order_counts_once_and_the_number_it_was_throttled_to_is_an_order_too() -> None:
     order = Order(3, "Monday")
     state, _ = decide(None, 3, order, [])
-    for _ in range(PRESSED_LOOKS):
+    for _ in range(PRESSED_TICKS):
         state, _ = decide(state, state.limit, order, [load(99)])
     assert state.limit == 2
     state, _ = decide(state, 2, Order(2, "Tuesday"), [load(10)])
     assert state.ceiling == 2
-    for _ in range(2 * CALM_LOOKS):
+    for _ in range(2 * CALM_TICKS):
         state, _ = decide(state, state.limit, Order(2, "Tuesday"), [load(10)])
     assert state.limit == 2
 

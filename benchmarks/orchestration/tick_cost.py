@@ -1,4 +1,4 @@
-"""What a tick reads, timed: `python -m benchmarks.orchestration.look` prints the median in ms."""
+"""What a tick reads, timed: `python -m benchmarks.orchestration.tick_cost` prints the median in ms."""
 
 from __future__ import annotations
 

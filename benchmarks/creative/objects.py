@@ -17,8 +17,8 @@ _FINE = 2
 """Things are drawn so many times as large and reduced, so that their edges are as soft as a lens leaves them."""
 
 
-class Thing(NamedTuple):
-    """Square RGBA pictures of the same side: the thing, opaque where it is, and the shadow it throws."""
+class Painted(NamedTuple):
+    """Square RGBA pictures of the same side: the object, opaque where it is, and the shadow it throws."""
 
     picture: Pillow.Image
     shadow: Pillow.Image
@@ -27,7 +27,7 @@ class Thing(NamedTuple):
 Painter = Callable[[ImageDraw.ImageDraw, int, Generator], None]
 
 
-def paint(label: str, side_px: int, random: Generator) -> Thing:
+def paint(label: str, side_px: int, random: Generator) -> Painted:
     side = side_px * _FINE
     layer = Pillow.new("RGBA", (side, side), (0, 0, 0, 0))
     _PAINTERS[label](ImageDraw.Draw(layer), side, random)
@@ -37,7 +37,7 @@ def paint(label: str, side_px: int, random: Generator) -> Thing:
     # An affine transform leaves what comes in from outside empty.
     moved = (1, 0, -side_px // 40, 0, 1, -side_px // 24)
     shadow.putalpha(shade.transform(shade.size, Pillow.Transform.AFFINE, moved))
-    return Thing(reduced, shadow)
+    return Painted(reduced, shadow)
 
 
 def _lit(layer: Pillow.Image, random: Generator) -> Pillow.Image:
