@@ -35,10 +35,11 @@ test: models  ## all tests
 test-core: setup  ## all tests but those of the models
 	@$(PYTHON_RUN) -m pytest -q --ignore tests/models
 
-lint: setup  ## lint, format and types
+lint: setup  ## lint, format, types and the direction of imports
 	@$(PYTHON_RUN) -m ruff check .
 	@$(PYTHON_RUN) -m ruff format --check .
 	@$(PYTHON_RUN) -m mypy .
+	@.venv/bin/lint-imports
 
 doctor: setup  ## whether the chosen models can run, and if not the way out
 	@$(PYTHON_RUN) -m service.doctor

@@ -86,9 +86,9 @@ def make(number: int, ground: str, dark: bool, layout: str, dimensions: tuple[in
         picture, mask = _pasted(image, objects.paint(label, side, random), corner_x, corner_y)
         image = picture
         placed.append((label, mask))
-    objects = tuple(_true_object(label, mask) for label, mask in _in_front(placed))
+    true_objects = tuple(_true_object(label, mask) for label, mask in _in_front(placed))
     shade = "dark" if dark else "light"
-    return Scene(f"{number:03d} {ground} {shade} {layout} {width}x{height}", image, objects)
+    return Scene(f"{number:03d} {ground} {shade} {layout} {width}x{height}", image, true_objects)
 
 
 def _places(layout: str, width: int, height: int, random: Generator) -> list[tuple[int, int, int]]:
