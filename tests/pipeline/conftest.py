@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import dagster as dg
 import numpy as np
@@ -16,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from sqlalchemy import Engine
 
-from resources.images import ImageStore
+from resources.images import ImageStore, png
+from service.shop import image_url, store
 from testing.shop import STAGES, Shop
 
 PHOTO_PX = 480
@@ -38,15 +38,11 @@ class Studio(Shop):
 
     def ready_variant(self, job: UUID, image: NDArray[np.uint8] | bytes | None = None, **where: Any) -> UUID:
         """A variant done at img_gen. Bytes go to disk as they are; no image leaves the file away."""
-        url = f"/assets/ye/tenants/cafe/generated/2026/01/01/{uuid4()}.png"
+        url = image_url("cafe")
         if isinstance(image, np.ndarray):
-            buffer = io.BytesIO()
-            Image.fromarray(image).save(buffer, "PNG")
-            image = buffer.getvalue()
+            image = png(image)
         if image is not None:
-            path = self.asset_root / url.removeprefix("/assets/")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(image)
+            store(self.asset_root, url, image)
         return self.variant(job, image_url=url, **where)
 
     def result(self, variant: UUID, stage: str) -> Any:
