@@ -38,6 +38,10 @@ RUN = """
 query($id: ID!) { runOrError(runId: $id) { ... on Run { status eventConnection { events {
   ... on ExecutionStepFailureEvent { error { message } failureMetadata { description } } } } } } }
 """
+MESSAGES = """
+query($id: ID!) { runOrError(runId: $id) { ... on Run { eventConnection { events {
+  ... on MessageEvent { message } } } } } }
+"""
 RUNS_BY_TAG = """
 query($key: String!, $value: String!) { runsOrError(filter: {tags: [{key: $key, value: $value}]}) {
   ... on Runs { results { runId status tags { key value } } } } }
@@ -85,6 +89,10 @@ class Live(Studio):
         answer = self.ui.query(RUNS_BY_TAG, key="dagster/partition", value=str(variant))
         runs: list[dict[str, Any]] = answer["runsOrError"]["results"]
         return runs
+
+    def messages(self, run_id: str) -> str:
+        events = self.ui.query(MESSAGES, id=run_id)["runOrError"]["eventConnection"]["events"]
+        return "\n".join(event["message"] for event in events if "message" in event)
 
     def workers(self) -> list[psutil.Process]:
         """The run workers: what the daemon's fork server has forked."""
@@ -252,6 +260,7 @@ def test_a_run_whose_worker_is_killed_fails_at_once_and_says_how(live: Live) -> 
     for worker in live.workers():
         worker.kill()
     live.until("the run has failed", lambda: live.run_status(run) == "FAILURE", within_s=3)
+    assert "was ended by SIGKILL" in live.messages(run)
     live.until_done(job, within_s=120)
 
 

@@ -201,6 +201,7 @@ def test_a_process_that_ends_before_it_is_told_to_has_ended(
     just_ended: Process, how: Callable[[Process], None]
 ) -> None:
     how(just_ended)
+    assert not just_ended.is_alive()
 
 
 def test_the_record_of_what_runs_is_read_as_it_was_written(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
