@@ -19,7 +19,7 @@ from uuid import UUID, uuid5
 import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
-from stages.imaging.resizing import Picture
+from stages.imaging.arrays import Picture
 from stages.values import StageError
 
 # Kept from before ultralytics puts its own in its place, which installs packages for files that it does not know.

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stages.imaging.geometry import Bits, Image, Mask, inner_corners, size_of
+from stages.imaging.arrays import Bits, Indices, Mask, Picture
+from stages.imaging.geometry import inner_corners, size_of
 from stages.placement.importance import Grid
 from stages.placement.maps import PlacementMaps, placement_maps
 from stages.placement.search import (
@@ -18,7 +19,6 @@ from stages.placement.search import (
     NARROWEST,
     WEIGHTS,
     Candidates,
-    Indices,
     SearchSpec,
     Shape,
     margins,
@@ -45,7 +45,7 @@ class Tier(NamedTuple):
     most: int
 
 
-def plan(image: Image, detections: Detections, forbidden_mask: Mask, analysis: Analysis, copy: str) -> Plan:
+def plan(image: Picture, detections: Detections, forbidden_mask: Mask, analysis: Analysis, copy: str) -> Plan:
     """At most eight regions for the copy, best first; the same values give the same plan.
 
     `image` is (height, width, 3) uint8 RGB, `forbidden_mask` (height, width) uint8, 255 = keep clear.

@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stages.imaging.arrays import Floats, Picture
 from stages.imaging.contrast import RING_PX, contrast_ratio, is_large_text, needed
-from stages.imaging.geometry import Floats, Image, bounds, ring, size_of
+from stages.imaging.geometry import size_of
+from stages.imaging.morphology import bounds, ring
 from stages.type.fonts import Fonts
 from stages.type.glyphs import line_mask, without_glyphs
 from stages.values import Layout, Readability, Rgb, StageError, TextLine
@@ -25,7 +27,7 @@ class _LineContrast(NamedTuple):
         return float(np.percentile(self.ratios, 1, method="lower"))
 
 
-def measure(original: Image, rendered: Image, layout: Layout, fonts: Fonts) -> Readability:
+def measure(original: Picture, rendered: Picture, layout: Layout, fonts: Fonts) -> Readability:
     """WCAG ratios of each line's measured colour against the ring of up to 3 px around its glyphs.
 
     The colour is read from the fully covered pixels of `rendered`, never taken from the layout. The ring is
@@ -59,7 +61,7 @@ def measure(original: Image, rendered: Image, layout: Layout, fonts: Fonts) -> R
     )
 
 
-def _line_contrast(ground: Image, rendered: Image, layout: Layout, line: TextLine, fonts: Fonts) -> _LineContrast:
+def _line_contrast(ground: Picture, rendered: Picture, layout: Layout, line: TextLine, fonts: Fonts) -> _LineContrast:
     mask = line_mask(layout, line, fonts)
     left, top, right, bottom = _around(mask)
     mask, under, drawn = (
@@ -74,7 +76,7 @@ def _line_contrast(ground: Image, rendered: Image, layout: Layout, line: TextLin
     return _LineContrast(line.text, (int(fill[0]), int(fill[1]), int(fill[2])), ratios, int(cores.sum()))
 
 
-def _around(mask: Image) -> tuple[int, int, int, int]:
+def _around(mask: Picture) -> tuple[int, int, int, int]:
     found = bounds(mask)
     if found is None:
         raise StageError("the layout draws no pixel in the picture; run overlay again")

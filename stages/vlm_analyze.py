@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image as Pillow
 
-from stages.imaging.geometry import Image
+from stages.imaging.arrays import Picture
 from stages.values import StageError
 
 MODEL_LONG_SIDE_PX = 1024
@@ -22,7 +22,7 @@ def require_copy(copy: str | None, job_id: str) -> str:
     return text
 
 
-def for_model(image: Image, long_side_px: int = MODEL_LONG_SIDE_PX) -> Image:
+def for_model(image: Picture, long_side_px: int = MODEL_LONG_SIDE_PX) -> Picture:
     """The picture, (height, width, 3) uint8 RGB, its longer side at most `long_side_px`; never enlarged."""
     height, width = image.shape[:2]
     scale = long_side_px / max(height, width)

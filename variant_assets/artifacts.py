@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from resources.images import ImageStore, content_name
 from resources.postgres.database import Variant
-from stages.imaging.pictures import thumbnail
+from stages.imaging.thumbnail import thumbnail
 from stages.values import StageError
 
 Image = NDArray[np.uint8]

@@ -13,17 +13,17 @@ from resources.postgres.database import Database
 from resources.vlm import VisionModel, traced
 from stages.fidelity import fidelity
 from stages.imaging.geometry import size_of
-from stages.imaging.pictures import planner_picture
 from stages.iou_eval import overlap
 from stages.ocr_eval import lines_to_read, score
 from stages.overlay import render
+from stages.placement.plan_picture import planner_picture
 from stages.planner import plan
 from stages.readability_eval import measure
 from stages.type.fonts import Fonts
 from stages.values import Analysis, Detections, Judgement, Layout, Plan, Readability, Recognition
 from stages.verdict import verdict
 from stages.vlm_analyze import require_copy
-from stages.yolo_detect import forbid
+from stages.yolo_detect import detections_with_mask
 from variant_assets.artifacts import finished_ad, forbidden_mask, generated_image, store, thumbnail_metadata
 from variant_assets.partitions import job_variants
 from variant_assets.stage_run import RETRIES, stage_run
@@ -63,7 +63,7 @@ def yolo_detect(
     with stage_run(context, db) as work:
         image = generated_image(work.variant, images)
         found = detector.detect(image)
-        detections, mask = forbid(found.objects, size_of(image), detector.info, found.masks)
+        detections, mask = detections_with_mask(found.objects, size_of(image), detector.info, found.masks)
         work.save(detections, artifact_url=store(work.variant, images, mask, "mask"))
     return work.materialized()
 

@@ -12,7 +12,7 @@ from benchmarks.creative.perturb import DEFECTS, Good, spoil
 from benchmarks.report import Goal
 from resources.ocr import Ocr
 from stages.fidelity import fidelity
-from stages.imaging.geometry import Image
+from stages.imaging.arrays import Picture
 from stages.iou_eval import overlap
 from stages.ocr_eval import lines_to_read, score
 from stages.readability_eval import measure
@@ -75,7 +75,7 @@ def figures_of_defects(given: Given, ad: Ad, figures: AdFigures, tools: Tools, o
     return DefectFigures(True, alarms, tuple(tried))
 
 
-def complaints(given: Given, layout: Layout, image: Image, tools: Tools, ocr: Ocr) -> tuple[str, ...]:
+def complaints(given: Given, layout: Layout, image: Picture, tools: Tools, ocr: Ocr) -> tuple[str, ...]:
     """What the four last stages have against an ad; a stage that refuses it has something against it, too."""
     original = given.scene.image
     try:

@@ -14,7 +14,7 @@ from resources.detector import Detector
 from resources.detector.saliency import SaliencyDetector
 from resources.settings import parse_setting
 from resources.vlm.measured import MeasuredVision
-from stages.imaging.geometry import Image, Mask
+from stages.imaging.arrays import Mask, Picture
 from stages.overlay import render
 from stages.planner import plan
 from stages.type.fonts import Fonts
@@ -28,7 +28,7 @@ from stages.values import (
     Proposal,
     Rect,
 )
-from stages.yolo_detect import forbid
+from stages.yolo_detect import detections_with_mask
 
 PREDECESSOR, FIVE_RECTANGLES, RANDOM, OURS, EMBEDDED = (
     "predecessor",
@@ -65,7 +65,7 @@ class Given(NamedTuple):
 
 class Ad(NamedTuple):
     layout: Layout
-    image: Image
+    image: Picture
     plan: Plan | None
     plan_ms: float
     overlay_ms: float
@@ -79,12 +79,12 @@ def make_ad(method: str, given: Given, tools: Tools) -> Ad:
 def truth(scene: Scene) -> tuple[Detections, Mask]:
     """What a perfect detector would say."""
     objects = [DetectedObject(label=found.label, score=1.0, box=found.box) for found in scene.objects]
-    return forbid(objects, scene.size, _TRUTH)
+    return detections_with_mask(objects, scene.size, _TRUTH)
 
 
 def found_by(detector: Detector, scene: Scene) -> tuple[Detections, Mask]:
     found = detector.detect(scene.image)
-    return forbid(found.objects, scene.size, detector.info, found.masks)
+    return detections_with_mask(found.objects, scene.size, detector.info, found.masks)
 
 
 def _predecessor(given: Given, tools: Tools) -> Ad:

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.creative.scenes import Scene
-from stages.imaging.geometry import Corners, Image, outer_corners
+from stages.imaging.arrays import Picture
+from stages.imaging.geometry import Corners, outer_corners
 from stages.type.fonts import Fonts
-from stages.type.glyphs import advances, drawn
+from stages.type.glyphs import advances, draw_layout
 from stages.values import GlyphRun, Layout, Panel, Rect, Rgb, TextLine
 
 
@@ -19,7 +20,7 @@ class Good(NamedTuple):
 
     scene: Scene
     layout: Layout
-    image: Image
+    image: Picture
     fonts: Fonts
 
 
@@ -27,10 +28,10 @@ class Bad(NamedTuple):
     """The same ad with a defect; the layout is what the overlay stage would have recorded."""
 
     layout: Layout
-    image: Image
+    image: Picture
 
 
-Change = Callable[[Good], Layout | Image | None]
+Change = Callable[[Good], Layout | Picture | None]
 """A layout is drawn anew, so record and picture agree; a picture leaves the record as it was. None: not for this ad."""
 
 DEFECTS: dict[str, Change] = {}
@@ -42,7 +43,7 @@ def spoil(defect: str, good: Good) -> Bad | None:
     if changed is None:
         return None
     if isinstance(changed, Layout):
-        return Bad(changed, drawn(good.scene.image, changed, good.fonts))
+        return Bad(changed, draw_layout(good.scene.image, changed, good.fonts))
     return None if np.array_equal(changed, good.image) else Bad(good.layout, changed)
 
 
@@ -113,13 +114,13 @@ def spread(line: TextLine, layout: Layout, fonts: Fonts, factor: float) -> TextL
     return line.model_copy(update={"runs": tuple(letters)})
 
 
-def mean_colour(image: Image, box: Corners) -> Rgb:
+def mean_colour(image: Picture, box: Corners) -> Rgb:
     left, top, right, bottom = box
     red, green, blue = image[top:bottom, left:right].reshape(-1, 3).mean(axis=0)
     return int(red), int(green), int(blue)
 
 
-def in_box(image: Image, box: Corners, work: Callable[[Image], Any]) -> Image:
+def in_box(image: Picture, box: Corners, work: Callable[[Picture], Any]) -> Picture:
     """The picture with the box's pixels worked on."""
     left, top, right, bottom = box
     result = image.copy()

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stages.imaging.geometry import Image, inner_corners, size_of
+from stages.imaging.arrays import Picture
+from stages.imaging.geometry import inner_corners, size_of
 from stages.type.ad_copy import normalise_copy
 from stages.type.fonts import Fonts
 from stages.type.glyphs import line_ink, placed_runs, runs_mask, with_glyphs
@@ -38,7 +39,7 @@ def first_allowed(rectangles: Sequence[Rect], boxes: Sequence[Rect]) -> Rect:
     return next(allowed, rectangles[0])
 
 
-def written(image: Image, region: Rect, copy: str, fill: Rgb, fonts: Fonts) -> tuple[Layout, Image]:
+def written(image: Picture, region: Rect, copy: str, fill: Rgb, fonts: Fonts) -> tuple[Layout, Picture]:
     size, face, text = size_of(image), fonts.choose("sans"), normalise_copy(copy).replace("\n", " ")
     left, top, right, bottom = inner_corners(region, size)
     room_x, room_y = round(_PADDING * (right - left)), round(_PADDING * (bottom - top))

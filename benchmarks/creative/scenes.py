@@ -11,7 +11,8 @@ from numpy.random import Generator
 from PIL import Image as Pillow
 
 from benchmarks.creative import grounds, objects
-from stages.imaging.geometry import Bits, Image, bounds
+from stages.imaging.arrays import Bits, Picture
+from stages.imaging.morphology import bounds
 from stages.values import Rect, Size
 
 FORMATS = (
@@ -37,7 +38,7 @@ class TrueObject(NamedTuple):
 
 class Scene(NamedTuple):
     name: str
-    image: Image
+    image: Picture
     objects: tuple[TrueObject, ...]
 
     @property
@@ -115,7 +116,7 @@ def _places(layout: str, width: int, height: int, random: Generator) -> list[tup
     return [frame(*spot) for spot in single[layout]]
 
 
-def _pasted(image: Image, item: objects.Painted, left: int, top: int) -> tuple[Image, Bits]:
+def _pasted(image: Picture, item: objects.Painted, left: int, top: int) -> tuple[Picture, Bits]:
     """The picture with an object and its soft shadow on it, and the object's mask."""
     height, width = image.shape[:2]
     canvas = Pillow.fromarray(image).convert("RGBA")

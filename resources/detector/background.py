@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.imaging.resizing import Picture
+from stages.imaging.arrays import Picture
 
 Floats = NDArray[np.float32]
 

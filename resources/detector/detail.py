@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.imaging.resizing import Picture, shrunk
+from stages.imaging.arrays import Picture
+from stages.imaging.resizing import shrunk
 
 Floats = NDArray[np.float32]
 

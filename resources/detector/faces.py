@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.imaging.arrays import Picture
 from stages.imaging.geometry import Corners
-from stages.imaging.resizing import Picture
 
 SIDE_PX = 256
 SCALE_STEP = 1.15

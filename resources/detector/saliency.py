@@ -11,8 +11,9 @@ from resources.detector import Detected, faces
 from resources.detector.background import standing_out
 from resources.detector.detail import border_of, detail, quadratic_through
 from resources.loading.cpu_limit import limit_to_cpu_count
-from stages.imaging.geometry import Bits, Corners
-from stages.imaging.resizing import Picture, shrunk
+from stages.imaging.arrays import Bits, Picture
+from stages.imaging.geometry import Corners
+from stages.imaging.resizing import shrunk
 from stages.values import DetectedObject, ModelInfo, Rect, Size
 
 Floats = NDArray[np.float32]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from stages.imaging.resizing import Picture
+from stages.imaging.arrays import Picture
 from stages.values import Analysis, Judgement, ModelInfo
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from resources.loading.loaded_once import LoadedOnce
 from resources.vlm.answers import ANALYZE, JUDGE, AnalysisAnswer, JudgementAnswer, prompt
-from stages.imaging.resizing import Picture
+from stages.imaging.arrays import Picture
 from stages.values import Analysis, Judgement, ModelInfo
 from stages.vlm_analyze import for_model
 

@@ -15,7 +15,7 @@ from resources.loading.device import runs_on_gpu
 from resources.loading.loaded_once import LoadedOnce
 from resources.loading.weights import require, sha256
 from resources.vlm.answers import ANALYZE, JUDGE, AnalysisAnswer, JudgementAnswer, prompt
-from stages.imaging.resizing import Picture
+from stages.imaging.arrays import Picture
 from stages.values import Analysis, Judgement, ModelInfo
 from stages.vlm_analyze import for_model
 

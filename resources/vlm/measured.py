@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resources.loading.cpu_limit import limit_to_cpu_count
+from stages.imaging.arrays import Picture
 from stages.imaging.contrast import contrast_ratio
-from stages.imaging.resizing import Picture, shrunk
+from stages.imaging.resizing import shrunk
 from stages.values import Analysis, FontRecommendation, Judgement, ModelInfo, Rgb, SizeCategory
 
 Floats = NDArray[np.float32]

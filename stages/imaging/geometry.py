@@ -1,40 +1,25 @@
-"""Rectangles and pixel sets: integral images, rings around glyphs, areas of unions."""
+"""Rectangles: their pixels, what two of them have in common, and the area of many."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stages.imaging.arrays import Picture
 from stages.values import Rect, Size, StageError
 
-Image = NDArray[np.uint8]
-Mask = NDArray[np.uint8]
-Bits = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 Corners = tuple[int, int, int, int]
+"""(left, top, right, bottom) in px; right and bottom are exclusive."""
 
 
-def size_of(image: Image) -> Size:
+def size_of(image: Picture) -> Size:
     """The size of a picture of shape (height, width, 3); the array is the truth, never a database row."""
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise StageError(
             f"a picture of shape {image.shape}, {image.dtype} came; stages take (height, width, 3) uint8 RGB"
         )
     return Size(width_px=image.shape[1], height_px=image.shape[0])
-
-
-def integral(values: NDArray[np.generic]) -> Floats:
-    """Summed-area table of shape (height + 1, width + 1): sums over any window in four look-ups."""
-    table = np.zeros((values.shape[0] + 1, values.shape[1] + 1))
-    table[1:, 1:] = values.cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
-    return table
-
-
-def window_sums(table: Floats, height: int, width: int) -> Floats:
-    """Sums over every window of height × width cells; entry (y, x) has its top left corner there."""
-    return table[height:, width:] - table[:-height, width:] - table[height:, :-width] + table[:-height, :-width]
 
 
 def inner_corners(rect: Rect, size: Size) -> Corners:
@@ -58,31 +43,6 @@ def outer_corners(rect: Rect, size: Size, margin_px: int = 0) -> Corners:
         min(size.width_px, int(np.ceil(right - 1e-6)) + margin_px),
         min(size.height_px, int(np.ceil(bottom - 1e-6)) + margin_px),
     )
-
-
-def bounds(bits: NDArray[np.generic]) -> Corners | None:
-    """(left, top, right, bottom) of the non-zero pixels, right and bottom exclusive; None without any."""
-    rows, columns = np.flatnonzero(bits.any(axis=1)), np.flatnonzero(bits.any(axis=0))
-    if rows.size == 0:
-        return None
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-
-def grow(bits: Bits, radius_px: int) -> Bits:
-    """All pixels within `radius_px` (Euclidean) of a set pixel."""
-    grown = bits.copy()
-    height, width = bits.shape
-    for dy in range(-radius_px, radius_px + 1):
-        reach = int((radius_px**2 - dy**2) ** 0.5)
-        for dx in range(-reach, reach + 1):
-            source = bits[max(0, -dy) : height - max(0, dy), max(0, -dx) : width - max(0, dx)]
-            grown[max(0, dy) : height + min(0, dy), max(0, dx) : width + min(0, dx)] |= source
-    return grown
-
-
-def ring(bits: Bits, radius_px: int) -> Bits:
-    """The pixels next to a set: within `radius_px` of it, outside it."""
-    return grow(bits, radius_px) & ~bits
 
 
 def union_area(rects: Sequence[Rect]) -> float:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stages.imaging.geometry import Bits, Floats, Image, Mask, size_of
+from stages.imaging.arrays import Bits, Floats, Mask, Picture
+from stages.imaging.geometry import size_of
 from stages.placement.importance import Grid, Maps, box_cells, box_shares, grid_of, maps, mask_cells, mask_shares
 from stages.values import DetectedObject, Detections
 
@@ -37,7 +38,7 @@ class PlacementMaps(NamedTuple):
     subject: tuple[float, float]
 
 
-def placement_maps(image: Image, detections: Detections, mask: Mask) -> PlacementMaps:
+def placement_maps(image: Picture, detections: Detections, mask: Mask) -> PlacementMaps:
     """`image` (height, width, 3) uint8 RGB, `mask` (height, width) uint8, non-zero = keep clear, of the same size."""
     grid = grid_of(size_of(image))
     forbidden = mask_cells(mask, grid)

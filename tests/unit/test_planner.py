@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.imaging.geometry import inner_corners
-from stages.imaging.pictures import planner_picture, thumbnail
+from stages.imaging.thumbnail import thumbnail
+from stages.placement.plan_picture import planner_picture
 from stages.planner import plan
 from stages.values import DetectedObject, Detections, Plan, Size, StageError
 from testing.pictures import COPY, MODEL, analysis, flat, found_in, noise, planned, thing
