@@ -19,6 +19,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
+from resources.fonts import installed_fonts
 from resources.images import ImageStore, png
 from resources.postgres.queries import load
 from resources.settings import SettingError, Settings
@@ -26,7 +27,6 @@ from service.contact_sheet import FinishedVariant, contact_sheet
 from service.postgres import PostgresError
 from service.running import ServiceError, port_note, running_environment, start, stop
 from service.state import State
-from stages.type.fonts import Fonts
 from stages.values import Detections, Layout, Overlap, Plan, Readability, Recognition, Verdict
 
 TENANT = "demo-cafe"
@@ -192,7 +192,7 @@ def play(given: dict[str, str]) -> str:
     seconds = demo.watch()
     finished = list(demo.finished())
     sheet = state.folder / "contact-sheet.png"
-    sheet.write_bytes(png(contact_sheet([variant for variant, _ in finished], Fonts(settings.font_folders))))
+    sheet.write_bytes(png(contact_sheet([variant for variant, _ in finished], installed_fonts(settings.font_folders))))
     print(f"\n{table(finished)}\n\ncontact sheet: {sheet}")
     return f"job done: {len(finished)} of {len(finished)} variants in {seconds:.1f} s"
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from stages.imaging.arrays import Picture
-from stages.imaging.geometry import Corners
+from stages.imaging.geometry import Corners, area, overlap_area
 from stages.type.ad_copy import normalise_copy
 from stages.type.fonts import Fonts
 from stages.type.glyphs import advances, draw_layout, runs_ink
@@ -79,11 +79,8 @@ def _least_margin_px(inks: Sequence[Corners], size: Size) -> int:
 
 
 def _overlap(upper: Corners, lower: Corners) -> float:
-    """The share of the lower of the two ink rectangles that both have."""
-    width = min(upper[2], lower[2]) - max(upper[0], lower[0])
-    height = min(upper[3], lower[3]) - max(upper[1], lower[1])
-    areas = [(right - left) * (bottom - top) for left, top, right, bottom in (upper, lower)]
-    return max(0, width) * max(0, height) / min(areas)
+    """The share of the smaller of two ink rectangles that lies in the other."""
+    return float(overlap_area(upper, lower) / min(area(upper), area(lower)))
 
 
 def _displaced_em(line: TextLine, layout: Layout, fonts: Fonts) -> float:

@@ -10,7 +10,7 @@ from stages.imaging.arrays import Mask, Picture
 from stages.imaging.blending import with_panel
 from stages.imaging.colour import TextColours, choose_colours
 from stages.imaging.contrast import RING_PX, is_large_text, needed
-from stages.imaging.geometry import Corners, inner_corners, size_of
+from stages.imaging.geometry import Corners, grown, inner_corners, size_of
 from stages.imaging.morphology import ring
 from stages.type.ad_copy import normalise_copy, split_copy
 from stages.type.fonts import Fonts
@@ -113,15 +113,15 @@ def _readable(
 
 def _beside(image: Picture, mask: Mask, line: SetLine) -> Picture:
     """The pixels next to the line's glyphs, shape (n, 3)."""
-    left, top, right, bottom = _grown(line.ink, RING_PX, size_of(image))
+    left, top, right, bottom = grown(line.ink, RING_PX, size_of(image))
     return image[top:bottom, left:right][ring(mask[top:bottom, left:right] > 0, RING_PX)]
 
 
 def _plate(block: Block, region: Rect, size: Size, paint: TextColours) -> Panel:
     """Around the text, past all that is measured, else inside its region; up to the edges where that is."""
     em = block.headline.font_size_px
-    box, needed_px = inner_corners(region, size), _grown(block.ink, RING_PX + 1, size)
-    left, top, right, bottom = _grown(block.ink, round(0.45 * em), size)
+    box, needed_px = inner_corners(region, size), grown(block.ink, RING_PX + 1, size)
+    left, top, right, bottom = grown(block.ink, round(0.45 * em), size)
     left = 0 if box[0] == 0 else min(needed_px[0], max(left, box[0]))
     top = 0 if box[1] == 0 else min(needed_px[1], max(top, box[1]))
     right = size.width_px if box[2] == size.width_px else max(needed_px[2], min(right, box[2]))
@@ -134,7 +134,7 @@ def _plate(block: Block, region: Rect, size: Size, paint: TextColours) -> Panel:
 def _scrim(block: Block, size: Size, paint: TextColours) -> Panel:
     """A soft shade: over the whole width when the text lies along an edge, else around the text."""
     em = block.headline.font_size_px
-    left, top, right, bottom = _grown(block.ink, round(0.35 * em), size)
+    left, top, right, bottom = grown(block.ink, round(0.35 * em), size)
     if right - left > 0.4 * size.width_px and bottom < 0.42 * size.height_px:
         left, top, right = 0, 0, size.width_px
     elif right - left > 0.4 * size.width_px and top > 0.58 * size.height_px:
@@ -185,13 +185,3 @@ def _warnings(plan: Plan, number: int) -> tuple[str, ...]:
 
 def _bold(line: SetLine) -> bool:
     return all(run.face.bold for run in line.runs)
-
-
-def _grown(corners: Corners, margin_px: int, size: Size) -> Corners:
-    left, top, right, bottom = corners
-    return (
-        max(0, left - margin_px),
-        max(0, top - margin_px),
-        min(size.width_px, right + margin_px),
-        min(size.height_px, bottom + margin_px),
-    )

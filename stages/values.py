@@ -48,15 +48,10 @@ class Rect(Value):
     def area(self) -> float:
         return self.width * self.height
 
-    def intersection_area(self, other: Rect) -> float:
-        width = min(self.right, other.right) - max(self.x, other.x)
-        height = min(self.bottom, other.bottom) - max(self.y, other.y)
-        return max(0.0, width) * max(0.0, height)
-
-    def iou(self, other: Rect) -> float:
-        """|A∩B| / |A∪B|."""
-        common = self.intersection_area(other)
-        return common / (self.area + other.area - common)
+    @property
+    def corners(self) -> tuple[float, float, float, float]:
+        """(left, top, right, bottom), in fractions."""
+        return self.x, self.y, self.right, self.bottom
 
     def corners_px(self, size: Size) -> tuple[float, float, float, float]:
         """(left, top, right, bottom) in px, not rounded."""
@@ -112,6 +107,10 @@ class Analysis(Value):
 
 
 # yolo_detect ---------------------------------------------------------------------------------
+
+
+OBJECT_MARGIN = 0.012
+"""Kept clear around each object, of a side of the picture: text that touches an object looks as if it covered it."""
 
 
 class DetectedObject(Value):

@@ -9,10 +9,7 @@ import numpy as np
 from stages.imaging.arrays import Bits, Mask
 from stages.imaging.geometry import outer_corners
 from stages.imaging.morphology import widen
-from stages.values import DetectedObject, Detections, ModelInfo, Rect, Size, StageError
-
-MARGIN = 0.012
-"""Around each object, of the shorter side: text that touches an object looks as if it covered it."""
+from stages.values import OBJECT_MARGIN, DetectedObject, Detections, ModelInfo, Rect, Size, StageError
 
 
 def detections_with_mask(
@@ -52,7 +49,7 @@ def _order(found: DetectedObject) -> tuple[float, str, float, float, float, floa
 
 
 def _keep_clear(forbidden: Bits, box: Rect, size: Size, mask: Mask | None) -> None:
-    margin_px = round(MARGIN * min(size.width_px, size.height_px))
+    margin_px = round(OBJECT_MARGIN * min(size.width_px, size.height_px))
     if mask is None:
         left, top, right, bottom = outer_corners(box, size, margin_px)
         forbidden[top:bottom, left:right] = True

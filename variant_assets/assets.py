@@ -10,19 +10,20 @@ from resources.detector import Detector
 from resources.images import ImageStore
 from resources.ocr import Ocr
 from resources.postgres.database import Database
-from resources.vlm import VisionModel, traced
+from resources.vlm import VisionModel
 from stages.fidelity import fidelity
 from stages.imaging.geometry import size_of
 from stages.iou_eval import overlap
+from stages.model_call import request_trace
 from stages.ocr_eval import lines_to_read, score
 from stages.overlay import render
 from stages.placement.plan_picture import planner_picture
 from stages.planner import plan
 from stages.readability_eval import measure
+from stages.type.ad_copy import require_copy
 from stages.type.fonts import Fonts
 from stages.values import Analysis, Detections, Judgement, Layout, Plan, Readability, Recognition
 from stages.verdict import verdict
-from stages.vlm_analyze import require_copy
 from stages.yolo_detect import detections_with_mask
 from variant_assets.artifacts import finished_ad, forbidden_mask, generated_image, store, thumbnail_metadata
 from variant_assets.partitions import job_variants
@@ -48,7 +49,7 @@ def vlm_analyze(
     with stage_run(context, db) as work:
         copy = require_copy(work.variant.copy_eng or work.variant.copy_kor, str(work.variant.job_id))
         image = generated_image(work.variant, images)
-        work.save(vision.analyze(image, copy), request=traced(image, copy=copy))
+        work.save(vision.analyze(image, copy), request=request_trace(image, copy=copy))
     return work.materialized()
 
 
@@ -113,7 +114,7 @@ def vlm_judge(
         copy = require_copy(work.variant.copy_kor, str(work.variant.job_id))
         brief = work.variant.brief or copy
         ad = finished_ad(work.variant, images)
-        work.save(vision.judge(ad, copy, brief), request=traced(ad, copy=copy, brief=brief))
+        work.save(vision.judge(ad, copy, brief), request=request_trace(ad, copy=copy, brief=brief))
     return work.materialized()
 
 

@@ -12,9 +12,11 @@ from benchmarks.creative.predecessor import FIVE, FIXED, first_allowed, written
 from benchmarks.creative.scenes import Scene
 from resources.detector import Detector
 from resources.detector.saliency import SaliencyDetector
+from resources.fonts import installed_fonts
 from resources.settings import parse_setting
 from resources.vlm.measured import MeasuredVision
 from stages.imaging.arrays import Mask, Picture
+from stages.imaging.geometry import overlap_area
 from stages.overlay import render
 from stages.planner import plan
 from stages.type.fonts import Fonts
@@ -51,7 +53,7 @@ class Tools(NamedTuple):
 
     @classmethod
     def embedded(cls) -> Tools:
-        return cls(Fonts(parse_setting("FONT_FOLDERS", {})), MeasuredVision(), SaliencyDetector())
+        return cls(installed_fonts(parse_setting("FONT_FOLDERS", {})), MeasuredVision(), SaliencyDetector())
 
 
 class Given(NamedTuple):
@@ -122,7 +124,7 @@ def _random_regions(boxes: Sequence[Rect], seed: int) -> list[Rect]:
         width, height = random.uniform(_LEAST_WIDTH, 0.9), random.uniform(_LEAST_HEIGHT, 0.5)
         x, y = random.uniform(0.03, 0.97 - width), random.uniform(0.03, 0.97 - height)
         region = Rect(x=x, y=y, width=width, height=height)
-        clear = not any(region.intersection_area(box) for box in boxes)
+        clear = not any(overlap_area(region.corners, box.corners) for box in boxes)
         (free if clear else others).append(region)
     return (free or others)[:8]
 

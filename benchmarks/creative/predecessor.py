@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from stages.imaging.arrays import Picture
-from stages.imaging.geometry import inner_corners, size_of
+from stages.imaging.geometry import inner_corners, iou, size_of
 from stages.type.ad_copy import normalise_copy
 from stages.type.fonts import Fonts
 from stages.type.glyphs import line_ink, placed_runs, runs_mask, with_glyphs
@@ -35,7 +35,7 @@ _IOU_LIMIT = 0.05
 
 def first_allowed(rectangles: Sequence[Rect], boxes: Sequence[Rect]) -> Rect:
     """The first rectangle with IoU ≤ 0.05 against every box, else the first."""
-    allowed = (rect for rect in rectangles if all(rect.iou(box) <= _IOU_LIMIT for box in boxes))
+    allowed = (rect for rect in rectangles if all(iou(rect.corners, box.corners) <= _IOU_LIMIT for box in boxes))
     return next(allowed, rectangles[0])
 
 

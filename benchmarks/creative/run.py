@@ -19,6 +19,7 @@ from benchmarks.creative.photographs import photographs
 from benchmarks.creative.scenes import Scene, scenes
 from resources.ocr.embedded import EmbeddedOcr
 from resources.settings import parse_setting
+from stages.imaging.geometry import iou
 from stages.values import Rect, StageError
 
 _MATCH = 0.5
@@ -134,7 +135,7 @@ def _matched(boxes: Sequence[Rect], true: Sequence[Rect]) -> int:
     """How many true boxes have a found one of their own; boxes come best first."""
     left = list(true)
     for box in boxes:
-        best = max(left, key=box.iou, default=None)
-        if best is not None and box.iou(best) >= _MATCH:
+        best = max(left, key=lambda true: float(iou(box.corners, true.corners)), default=None)
+        if best is not None and iou(box.corners, best.corners) >= _MATCH:
             left.remove(best)
     return len(true) - len(left)

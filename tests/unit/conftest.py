@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from resources.fonts import installed_fonts
 from stages.type.fonts import Fonts
 from testing.pictures import latin_font
 
@@ -12,4 +13,4 @@ HANGUL_FOLDER = Path("/usr/share/fonts/truetype/nanum")
 
 @pytest.fixture(scope="session")
 def fonts() -> Fonts:
-    return Fonts([HANGUL_FOLDER, latin_font()])
+    return installed_fonts([HANGUL_FOLDER, latin_font()])

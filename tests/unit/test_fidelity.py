@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from resources.fonts import installed_fonts
 from resources.settings import parse_setting
 from resources.vlm.measured import MeasuredVision
 from service.demo import generated_images
@@ -14,7 +15,6 @@ from stages.fidelity import fidelity
 from stages.imaging.arrays import Picture
 from stages.overlay import render
 from stages.planner import plan
-from stages.type.fonts import Fonts
 from stages.type.glyphs import draw_layout
 from stages.values import Detections, Fidelity, Layout, ModelInfo, Size
 
@@ -25,7 +25,7 @@ class Ad:
     """One ad of the demo's picture, and what is found when something is changed."""
 
     def __init__(self) -> None:
-        self.fonts = Fonts(parse_setting("FONT_FOLDERS", {}))
+        self.fonts = installed_fonts(parse_setting("FONT_FOLDERS", {}))
         self.original: Picture = next(generated_images())
         height_px, width_px = self.original.shape[:2]
         nothing = Detections(

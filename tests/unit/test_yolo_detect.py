@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
+from stages.imaging.resizing import for_model
+from stages.type.ad_copy import require_copy
 from stages.values import (
     StageError,
 )
-from stages.vlm_analyze import for_model, require_copy
 from stages.yolo_detect import detections_with_mask
 from testing.pictures import MODEL, SIZE, flat, found_in, size_of, thing
 
