@@ -155,7 +155,6 @@ def _layout(text: str, plan: Plan, number: int, block: Block, paint: TextColours
         text=text,
         lines=tuple(_text_line(line, size) for line in block.lines),
         region=proposal.region,
-        text_rect=ink,
         ink=ink,
         face=block.headline.face,
         font_size_px=block.headline.font_size_px,

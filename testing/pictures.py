@@ -95,7 +95,7 @@ def text_at(*inks: Rect, texts: tuple[str, ...] = ()) -> Layout:
     names = texts or ("가",) * len(inks)
     lines = tuple(TextLine(text=text, runs=(), ink=ink) for text, ink in zip(names, inks, strict=True))
     return Layout(
-        text=" ".join(names), lines=lines, region=inks[0], text_rect=inks[0], ink=inks[0],
+        text=" ".join(names), lines=lines, region=inks[0], ink=inks[0],
         face=FontFace(family="f", file="f.ttf"), font_size_px=10, line_height_px=12, fill=(0, 0, 0),
         contrast_p1=21.0, proposal=0, size=SIZE,
     )  # fmt: skip

@@ -71,9 +71,7 @@ def moved(layout: Layout, right_px: float, down_px: float) -> Layout:
         return old.model_copy(update={"runs": runs, "ink": rect(old.ink)})
 
     lines = tuple(map(line, layout.lines))
-    return layout.model_copy(
-        update={"lines": lines, "ink": rect(layout.ink), "text_rect": rect(layout.text_rect), "panel": None}
-    )
+    return layout.model_copy(update={"lines": lines, "ink": rect(layout.ink), "panel": None})
 
 
 def respelled(layout: Layout, change: Callable[[str], str]) -> Layout | None:

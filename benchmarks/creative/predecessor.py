@@ -61,7 +61,6 @@ def written(image: Picture, region: Rect, copy: str, fill: Rgb, fonts: Fonts) ->
         text=text,
         lines=tuple(lines),
         region=region,
-        text_rect=block,
         ink=block,
         face=face,
         font_size_px=font_size_px,

@@ -44,7 +44,6 @@ def variant(width_px: int = 300, height_px: int = 300, *, passes_aa: bool = True
         text="커피",
         lines=(TextLine(text="커피", runs=(), ink=REGION),),
         region=REGION,
-        text_rect=REGION,
         ink=REGION,
         face=FontFace(family="NanumSquare", file="NanumSquareB.ttf"),
         font_size_px=64,
