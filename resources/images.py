@@ -11,7 +11,7 @@ import stat
 import struct
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from pathlib import Path
 from uuid import UUID, uuid5
@@ -19,7 +19,8 @@ from uuid import UUID, uuid5
 import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
-from stages.imaging.resizing import Picture
+from resources.recent_pictures import Pixels, RecentPictures
+from stages.imaging.arrays import Mask, Picture
 from stages.values import StageError
 
 # Kept from before ultralytics puts its own in its place, which installs packages for files that it does not know.
@@ -29,28 +30,46 @@ _URL_PREFIX = "/assets/"
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", TiffImagePlugin.TiffImageFile.format, WebPImagePlugin.WebPImageFile.format)
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}")
 _KIND = re.compile(r"[a-z][a-z_]{0,31}")
+_RECENT_BYTES = 128_000_000
+"""Enough for image, mask and ad of a variant of 18 million pixels; larger ones are decoded again by each stage."""
 
 
 class ImageStore:
-    """Reads and writes below `root`. Nothing outside it is ever touched, whatever the database says."""
+    """Reads and writes below `root`. Nothing outside it is ever touched, whatever the database says.
+
+    What it hands out is read-only: the same picture is decoded once, as long as it is among the last.
+    """
 
     def __init__(self, root: Path, max_pixels: int = 50_000_000) -> None:
         self._root = root
         self._max_pixels = max_pixels
+        self._recent = RecentPictures(_RECENT_BYTES)
 
     def load(self, image_url: str) -> Picture:
         """The picture upright and in RGB, shape (height, width, 3); transparency lies on white.
 
         Raises StageError for anything that is not a whole image of at most `max_pixels` below the root.
         """
+        return self._decoded(image_url, "RGB", _upright_rgb)
+
+    def load_mask(self, image_url: str) -> Mask:
+        """A mask that `save` wrote, shape (height, width). Raises StageError as `load` does."""
+        return self._decoded(image_url, "L", _grey)
+
+    def _decoded(self, image_url: str, mode: str, convert: Callable[[Image.Image], Pixels]) -> Pixels:
         content = self._read(image_url)
+        key = _key(content, mode)
+        recent = self._recent.get(key)
+        return self._recent.keep(key, self._decode(image_url, content, convert)) if recent is None else recent
+
+    def _decode(self, image_url: str, content: bytes, convert: Callable[[Image.Image], Pixels]) -> Pixels:
         try:
             with warnings.catch_warnings():
                 # The limit below is ours; Pillow's own only warns.
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 with _open_image(io.BytesIO(content), formats=_FORMATS) as image:
                     self._check_size(image_url, image.size)
-                    return _upright_rgb(image)
+                    return convert(image)
         except (UnidentifiedImageError, Image.DecompressionBombError) as error:
             raise StageError(self._unreadable(image_url, content, error)) from error
         except (OSError, SyntaxError, ValueError, struct.error) as error:
@@ -59,7 +78,7 @@ class ImageStore:
                 " generate the image again"
             ) from error
 
-    def save(self, image: Picture, *, tenant_id: str, kind: str, day: date, name: UUID) -> str:
+    def save(self, image: Picture | Mask, *, tenant_id: str, kind: str, day: date, name: UUID) -> str:
         """Writes a PNG and returns its URL. The file appears whole or not at all; twice the same is once.
 
         `image` has shape (height, width, 3), or (height, width) for a mask. Raises StageError for a tenant or kind
@@ -74,7 +93,10 @@ class ImageStore:
         url = f"{_URL_PREFIX}yh/tenants/{tenant_id}/{kind}/{day:%Y/%m/%d}/{name}.png"
         path = self._path(url)
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_whole(path, png(image))
+        content = png(image)
+        _write_whole(path, content)
+        # A PNG of 8 bits gives back every pixel.
+        self._recent.keep(_key(content, "L" if image.ndim == 2 else "RGB"), image)
         return url
 
     def own_before(self, when: datetime) -> Iterator[str]:
@@ -144,16 +166,21 @@ class ImageStore:
         return f"image_url {image_url!r} is not an image (it starts with {start!r}); store a PNG, JPEG or WebP"
 
 
-def png(image: Picture) -> bytes:
+def png(image: Picture | Mask) -> bytes:
     """The same picture always becomes the same bytes."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG", compress_level=4)
     return buffer.getvalue()
 
 
-def content_name(variant: UUID, image: Picture) -> UUID:
+def content_name(variant: UUID, image: Picture | Mask) -> UUID:
     """A file name that the variant and the picture decide, so that a repeated stage writes the same file."""
     return uuid5(variant, f"{image.shape} {hashlib.sha256(image.tobytes()).hexdigest()}")
+
+
+def _key(content: bytes, mode: str) -> str:
+    """By content, so that a file that somebody replaced is another picture; `mode` is Pillow's."""
+    return f"{mode} {hashlib.sha256(content).hexdigest()}"
 
 
 def _upright_rgb(image: Image.Image) -> Picture:
@@ -164,6 +191,10 @@ def _upright_rgb(image: Image.Image) -> Picture:
         rgba = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
     return np.asarray(upright.convert("RGB"))
+
+
+def _grey(image: Image.Image) -> Mask:
+    return np.asarray(image.convert("L"))
 
 
 def _from_deep(image: Image.Image) -> Picture:

@@ -13,6 +13,7 @@ from PIL import Image
 from resources.detector import Detector
 from resources.detector.saliency import SaliencyDetector
 from resources.detector.yolo import YoloDetector, YoloSettings
+from resources.fonts import installed_fonts
 from resources.images import ImageStore
 from resources.ocr import Ocr
 from resources.ocr.embedded import EmbeddedOcr
@@ -116,4 +117,4 @@ def _ocr(settings: Settings) -> Ocr:
 
 @lru_cache
 def _fonts(settings: Settings) -> Fonts:
-    return Fonts(settings.font_folders)
+    return installed_fonts(settings.font_folders)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from stages.imaging.pictures import planner_picture
+from stages.placement.plan_picture import planner_picture
 from stages.type.fonts import Fonts
 from stages.values import Detections, Layout, Overlap, Plan, Readability, Recognition, Verdict
 

@@ -18,6 +18,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
+from resources.fonts import installed_fonts
 from resources.images import ImageStore, png
 from resources.postgres.queries import load
 from resources.settings import SettingError, Settings
@@ -27,7 +28,6 @@ from service.running import ServiceError, port_note, running_environment, start,
 from service.shop import Shop, image_url, store
 from service.state import State
 from stages.imaging.geometry import size_of
-from stages.type.fonts import Fonts
 from stages.values import Detections, Layout, Overlap, Plan, Readability, Recognition, Verdict
 
 TENANT = "demo-cafe"
@@ -185,7 +185,7 @@ def play(given: dict[str, str]) -> str:
     seconds = demo.watch()
     finished = list(demo.finished())
     sheet = state.folder / "contact-sheet.png"
-    sheet.write_bytes(png(contact_sheet([variant for variant, _ in finished], Fonts(settings.font_folders))))
+    sheet.write_bytes(png(contact_sheet([variant for variant, _ in finished], installed_fonts(settings.font_folders))))
     print(f"\n{table(finished)}\n\ncontact sheet: {sheet}")
     return f"job done: {len(finished)} of {len(finished)} variants in {seconds:.1f} s"
 

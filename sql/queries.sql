@@ -107,8 +107,8 @@ WITH result AS (
 INSERT INTO overlay_layouts (proposal_id, job_variants_id, layout, x_ratio, y_ratio, width_ratio, height_ratio,
                              latency_ms, revision)
 SELECT p.proposal_id, CAST(:variant AS uuid), value,
-       (value -> 'text_rect' ->> 'x')::numeric, (value -> 'text_rect' ->> 'y')::numeric,
-       (value -> 'text_rect' ->> 'width')::numeric, (value -> 'text_rect' ->> 'height')::numeric,
+       (value -> 'ink' ->> 'x')::numeric, (value -> 'ink' ->> 'y')::numeric,
+       (value -> 'ink' ->> 'width')::numeric, (value -> 'ink' ->> 'height')::numeric,
        :latency_ms, :revision
 FROM result LEFT JOIN planner_proposals p ON p.job_variants_id = CAST(:variant AS uuid) AND p.is_current
 ON CONFLICT (job_variants_id) WHERE is_current DO UPDATE

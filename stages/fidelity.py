@@ -7,10 +7,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from stages.imaging.geometry import Corners, Image
+from stages.imaging.arrays import Picture
+from stages.imaging.geometry import Corners, area, overlap_area
 from stages.type.ad_copy import normalise_copy
 from stages.type.fonts import Fonts
-from stages.type.glyphs import advances, drawn, runs_ink
+from stages.type.glyphs import advances, draw_layout, runs_ink
 from stages.type.text_metrics import without_spaces
 from stages.values import Fidelity, Layout, Rect, Size, TextLine
 
@@ -18,7 +19,7 @@ DIFFERS = 40
 """Levels of 255, in any channel. Below lies what a change of file format does, above what the eye sees."""
 
 
-def fidelity(original: Image, rendered: Image, layout: Layout, copy: str, fonts: Fonts) -> Fidelity:
+def fidelity(original: Picture, rendered: Picture, layout: Layout, copy: str, fonts: Fonts) -> Fidelity:
     """Draws the layout again and looks for the largest connected area where the ad is something else.
 
     Both pictures are (height, width, 3) uint8 RGB of the layout's size. The layout is held against the copy that was
@@ -47,11 +48,13 @@ def fidelity(original: Image, rendered: Image, layout: Layout, copy: str, fonts:
     return Fidelity.model_validate({**found, "reason": _reason(difference, where, as_ordered, said)})
 
 
-def _largest_difference(original: Image, rendered: Image, layout: Layout, fonts: Fonts) -> tuple[float, Rect | None]:
+def _largest_difference(
+    original: Picture, rendered: Picture, layout: Layout, fonts: Fonts
+) -> tuple[float, Rect | None]:
     """Its area in squares of the smallest type's em, and its box."""
     import cv2
 
-    again = drawn(original, layout, fonts)
+    again = draw_layout(original, layout, fonts)
     differs = (cv2.absdiff(again, rendered).max(axis=2) > DIFFERS).astype(np.uint8)
     if not differs.any():
         return 0.0, None
@@ -76,11 +79,8 @@ def _least_margin_px(inks: Sequence[Corners], size: Size) -> int:
 
 
 def _overlap(upper: Corners, lower: Corners) -> float:
-    """The share of the lower of the two ink rectangles that both have."""
-    width = min(upper[2], lower[2]) - max(upper[0], lower[0])
-    height = min(upper[3], lower[3]) - max(upper[1], lower[1])
-    areas = [(right - left) * (bottom - top) for left, top, right, bottom in (upper, lower)]
-    return max(0, width) * max(0, height) / min(areas)
+    """The share of the smaller of two ink rectangles that lies in the other."""
+    return float(overlap_area(upper, lower) / min(area(upper), area(lower)))
 
 
 def _displaced_em(line: TextLine, layout: Layout, fonts: Fonts) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stages.imaging.geometry import intersections, union_area
+from stages.imaging.geometry import intersections, overlap_area, union_area
 from stages.values import DetectedObject, Detections, Layout, ObjectOverlap, Overlap, Panel, Rect
 
 COVERAGE_LIMIT = 0.02
@@ -46,7 +46,7 @@ def _against(found: DetectedObject, ink: list[Rect], text_area: float) -> Object
 def _hidden(found: DetectedObject, panel: Panel | None) -> float:
     if panel is None or panel.opacity < HIDES:
         return 0.0
-    return _fraction(found.box.intersection_area(panel.rect), found.box.area)
+    return _fraction(float(overlap_area(found.box.corners, panel.rect.corners)), found.box.area)
 
 
 def _fraction(part: float, whole: float) -> float:

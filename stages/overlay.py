@@ -6,12 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stages.imaging.colour import Paint, choose_paint
+from stages.imaging.arrays import Mask, Picture
+from stages.imaging.blending import with_panel
+from stages.imaging.colour import TextColours, choose_colours
 from stages.imaging.contrast import RING_PX, is_large_text, needed
-from stages.imaging.geometry import Corners, Image, Mask, inner_corners, ring, size_of
+from stages.imaging.geometry import Corners, grown, inner_corners, size_of
+from stages.imaging.morphology import ring
 from stages.type.ad_copy import normalise_copy, split_copy
 from stages.type.fonts import Fonts
-from stages.type.glyphs import runs_mask, with_glyphs, with_panel
+from stages.type.glyphs import runs_mask, with_glyphs
 from stages.type.setting import Align, Block, Faces, SetLine, set_in, type_size_range
 from stages.values import (
     Analysis,
@@ -32,7 +35,7 @@ _MARGIN = 1.1
 """The proof aims this much above the ratio, so that rounding never takes it below."""
 
 
-def render(image: Image, plan: Plan, copy: str, fonts: Fonts, analysis: Analysis) -> tuple[Layout, Image]:
+def render(image: Picture, plan: Plan, copy: str, fonts: Fonts, analysis: Analysis) -> tuple[Layout, Picture]:
     """The finished ad and its layout: the chosen region, then the others in rank order until the text fits.
 
     `image` is (height, width, 3) uint8 RGB. Raises StageError when there is no copy, when a character has no
@@ -95,30 +98,30 @@ def _on_axis(region: Rect) -> Rect:
 
 
 def _readable(
-    image: Image, masks: Sequence[Mask], block: Block, proposal: Proposal, analysis: Analysis
-) -> tuple[Paint, Panel | None]:
+    image: Picture, masks: Sequence[Mask], block: Block, proposal: Proposal, analysis: Analysis
+) -> tuple[TextColours, Panel | None]:
     """Colour and panel that prove the contrast over the ring around the glyphs of every line."""
     size = size_of(image)
     large = all(is_large_text(line.font_size_px, _bold(line), size) for line in block.lines)
     covers = proposal.occlusion > 0
     beside = [_beside(image, mask, line) for mask, line in zip(masks, block.lines, strict=True)]
-    paint = choose_paint(beside, analysis.font.color, needed(large).aa * _MARGIN, PLATE_OPACITY if covers else 0.0)
+    paint = choose_colours(beside, analysis.font.color, needed(large).aa * _MARGIN, PLATE_OPACITY if covers else 0.0)
     if paint.opacity == 0.0:
         return paint, None
     return paint, _plate(block, proposal.region, size, paint) if covers else _scrim(block, size, paint)
 
 
-def _beside(image: Image, mask: Mask, line: SetLine) -> Image:
+def _beside(image: Picture, mask: Mask, line: SetLine) -> Picture:
     """The pixels next to the line's glyphs, shape (n, 3)."""
-    left, top, right, bottom = _grown(line.ink, RING_PX, size_of(image))
+    left, top, right, bottom = grown(line.ink, RING_PX, size_of(image))
     return image[top:bottom, left:right][ring(mask[top:bottom, left:right] > 0, RING_PX)]
 
 
-def _plate(block: Block, region: Rect, size: Size, paint: Paint) -> Panel:
+def _plate(block: Block, region: Rect, size: Size, paint: TextColours) -> Panel:
     """Around the text, past all that is measured, else inside its region; up to the edges where that is."""
     em = block.headline.font_size_px
-    box, needed_px = inner_corners(region, size), _grown(block.ink, RING_PX + 1, size)
-    left, top, right, bottom = _grown(block.ink, round(0.45 * em), size)
+    box, needed_px = inner_corners(region, size), grown(block.ink, RING_PX + 1, size)
+    left, top, right, bottom = grown(block.ink, round(0.45 * em), size)
     left = 0 if box[0] == 0 else min(needed_px[0], max(left, box[0]))
     top = 0 if box[1] == 0 else min(needed_px[1], max(top, box[1]))
     right = size.width_px if box[2] == size.width_px else max(needed_px[2], min(right, box[2]))
@@ -128,10 +131,10 @@ def _plate(block: Block, region: Rect, size: Size, paint: Paint) -> Panel:
     return Panel(rect=rect, color=paint.scrim, opacity=paint.opacity, radius_px=0.0 if bleeds else round(0.3 * em))
 
 
-def _scrim(block: Block, size: Size, paint: Paint) -> Panel:
+def _scrim(block: Block, size: Size, paint: TextColours) -> Panel:
     """A soft shade: over the whole width when the text lies along an edge, else around the text."""
     em = block.headline.font_size_px
-    left, top, right, bottom = _grown(block.ink, round(0.35 * em), size)
+    left, top, right, bottom = grown(block.ink, round(0.35 * em), size)
     if right - left > 0.4 * size.width_px and bottom < 0.42 * size.height_px:
         left, top, right = 0, 0, size.width_px
     elif right - left > 0.4 * size.width_px and top > 0.58 * size.height_px:
@@ -145,14 +148,13 @@ def _scrim(block: Block, size: Size, paint: Paint) -> Panel:
     )
 
 
-def _layout(text: str, plan: Plan, number: int, block: Block, paint: Paint, panel: Panel | None) -> Layout:
+def _layout(text: str, plan: Plan, number: int, block: Block, paint: TextColours, panel: Panel | None) -> Layout:
     proposal, size = plan.proposals[number], plan.size
     ink = Rect.from_corners_px(*block.ink, size)
     return Layout(
         text=text,
         lines=tuple(_text_line(line, size) for line in block.lines),
         region=proposal.region,
-        text_rect=ink,
         ink=ink,
         face=block.headline.face,
         font_size_px=block.headline.font_size_px,
@@ -182,13 +184,3 @@ def _warnings(plan: Plan, number: int) -> tuple[str, ...]:
 
 def _bold(line: SetLine) -> bool:
     return all(run.face.bold for run in line.runs)
-
-
-def _grown(corners: Corners, margin_px: int, size: Size) -> Corners:
-    left, top, right, bottom = corners
-    return (
-        max(0, left - margin_px),
-        max(0, top - margin_px),
-        min(size.width_px, right + margin_px),
-        min(size.height_px, bottom + margin_px),
-    )

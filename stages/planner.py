@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stages.imaging.geometry import Bits, Image, Mask, inner_corners, size_of
+from stages.imaging.arrays import Bits, Indices, Mask, Picture
+from stages.imaging.geometry import inner_corners, iou, size_of
 from stages.placement.importance import Grid
 from stages.placement.maps import PlacementMaps, placement_maps
 from stages.placement.search import (
@@ -18,7 +19,6 @@ from stages.placement.search import (
     NARROWEST,
     WEIGHTS,
     Candidates,
-    Indices,
     SearchSpec,
     Shape,
     margins,
@@ -45,7 +45,7 @@ class Tier(NamedTuple):
     most: int
 
 
-def plan(image: Image, detections: Detections, forbidden_mask: Mask, analysis: Analysis, copy: str) -> Plan:
+def plan(image: Picture, detections: Detections, forbidden_mask: Mask, analysis: Analysis, copy: str) -> Plan:
     """At most eight regions for the copy, best first; the same values give the same plan.
 
     `image` is (height, width, 3) uint8 RGB, `forbidden_mask` (height, width) uint8, 255 = keep clear.
@@ -114,15 +114,11 @@ def _from_tier(
 def _diverse(found: Candidates, ranked: Indices, most: int) -> list[int]:
     """The best rows of which no two are nearly the same region."""
     picked: list[int] = []
+    corners = np.concatenate([found.regions[:, :2], found.regions[:, :2] + found.regions[:, 2:]], axis=1)
     while ranked.size and len(picked) < most:
-        best, others = ranked[0], found.regions[ranked]
+        best = ranked[0]
         picked.append(int(best))
-        x, y, width, height = found.regions[best]
-        across = np.minimum(others[:, 0] + others[:, 2], x + width) - np.maximum(others[:, 0], x)
-        down = np.minimum(others[:, 1] + others[:, 3], y + height) - np.maximum(others[:, 1], y)
-        common = np.maximum(across, 0) * np.maximum(down, 0)
-        iou = common / (others[:, 2] * others[:, 3] + width * height - common)
-        ranked = ranked[iou <= _ALIKE]
+        ranked = ranked[iou(corners[ranked], corners[best]) <= _ALIKE]
     return picked
 
 

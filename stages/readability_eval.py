@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stages.imaging.arrays import Floats, Mask, Picture
 from stages.imaging.contrast import RING_PX, contrast_ratio, is_large_text, needed
-from stages.imaging.geometry import Floats, Image, bounds, ring, size_of
+from stages.imaging.geometry import Corners, grown, size_of
+from stages.imaging.morphology import bounds, ring
 from stages.type.fonts import Fonts
 from stages.type.glyphs import line_mask, without_glyphs
-from stages.values import Layout, Readability, Rgb, StageError, TextLine
+from stages.values import Layout, Readability, Rgb, Size, StageError, TextLine
 
 
 class _LineContrast(NamedTuple):
@@ -25,7 +27,7 @@ class _LineContrast(NamedTuple):
         return float(np.percentile(self.ratios, 1, method="lower"))
 
 
-def measure(original: Image, rendered: Image, layout: Layout, fonts: Fonts) -> Readability:
+def measure(original: Picture, rendered: Picture, layout: Layout, fonts: Fonts) -> Readability:
     """WCAG ratios of each line's measured colour against the ring of up to 3 px around its glyphs.
 
     The colour is read from the fully covered pixels of `rendered`, never taken from the layout. The ring is
@@ -59,9 +61,9 @@ def measure(original: Image, rendered: Image, layout: Layout, fonts: Fonts) -> R
     )
 
 
-def _line_contrast(ground: Image, rendered: Image, layout: Layout, line: TextLine, fonts: Fonts) -> _LineContrast:
+def _line_contrast(ground: Picture, rendered: Picture, layout: Layout, line: TextLine, fonts: Fonts) -> _LineContrast:
     mask = line_mask(layout, line, fonts)
-    left, top, right, bottom = _around(mask)
+    left, top, right, bottom = _around(mask, layout.size)
     mask, under, drawn = (
         mask[top:bottom, left:right],
         ground[top:bottom, left:right],
@@ -74,12 +76,11 @@ def _line_contrast(ground: Image, rendered: Image, layout: Layout, line: TextLin
     return _LineContrast(line.text, (int(fill[0]), int(fill[1]), int(fill[2])), ratios, int(cores.sum()))
 
 
-def _around(mask: Image) -> tuple[int, int, int, int]:
+def _around(mask: Mask, size: Size) -> Corners:
     found = bounds(mask)
     if found is None:
         raise StageError("the layout draws no pixel in the picture; run overlay again")
-    left, top, right, bottom = found
-    return max(0, left - RING_PX), max(0, top - RING_PX), right + RING_PX, bottom + RING_PX
+    return grown(found, RING_PX, size)
 
 
 def _large(layout: Layout) -> bool:

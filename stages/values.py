@@ -6,9 +6,9 @@ Colours are sRGB triples 0…255. Every value round-trips through `model_dump(mo
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Channel = Annotated[int, Field(ge=0, le=255)]
@@ -48,15 +48,10 @@ class Rect(Value):
     def area(self) -> float:
         return self.width * self.height
 
-    def intersection_area(self, other: Rect) -> float:
-        width = min(self.right, other.right) - max(self.x, other.x)
-        height = min(self.bottom, other.bottom) - max(self.y, other.y)
-        return max(0.0, width) * max(0.0, height)
-
-    def iou(self, other: Rect) -> float:
-        """|A∩B| / |A∪B|."""
-        common = self.intersection_area(other)
-        return common / (self.area + other.area - common)
+    @property
+    def corners(self) -> tuple[float, float, float, float]:
+        """(left, top, right, bottom), in fractions."""
+        return self.x, self.y, self.right, self.bottom
 
     def corners_px(self, size: Size) -> tuple[float, float, float, float]:
         """(left, top, right, bottom) in px, not rounded."""
@@ -112,6 +107,10 @@ class Analysis(Value):
 
 
 # yolo_detect ---------------------------------------------------------------------------------
+
+
+OBJECT_MARGIN = 0.012
+"""Kept clear around each object, of a side of the picture: text that touches an object looks as if it covered it."""
 
 
 class DetectedObject(Value):
@@ -187,7 +186,7 @@ class GlyphRun(Value):
 
 
 class TextLine(Value):
-    """One drawn line; `ink` bounds the pixels its glyphs touch, stroke included.
+    """One drawn line; `ink` bounds the pixels its glyphs touch.
 
     `font_size_px` is None where the line has the layout's size; a secondary line is smaller.
     """
@@ -211,25 +210,34 @@ class Panel(Value):
     feather_px: float = 0.0
 
 
+_RETIRED_FROM_LAYOUT = frozenset(("text_rect", "stroke", "stroke_width_px"))
+"""Fields that layouts stored before version 0.2.0 have besides: the ink once more, and a stroke that never was."""
+
+
 class Layout(Value):
-    """The text as drawn. `text_rect` is the block the lines were set in, `ink` bounds its actual pixels."""
+    """The text as drawn. `region` is where the planner put it, `ink` bounds the pixels that its glyphs touch."""
 
     text: str
     lines: tuple[TextLine, ...] = Field(min_length=1)
     region: Rect
-    text_rect: Rect
     ink: Rect
     face: FontFace
     font_size_px: int
     line_height_px: int
     fill: Rgb
-    stroke: Rgb | None = None
-    stroke_width_px: int = 0
     panel: Panel | None = None
     contrast_p1: float
     proposal: int
     size: Size
     warnings: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_retired_fields(cls, given: Any) -> Any:
+        """Layouts that an older version stored can still be read."""
+        if not isinstance(given, dict):
+            return given
+        return {name: value for name, value in given.items() if name not in _RETIRED_FROM_LAYOUT}
 
     def font_size_of(self, line: TextLine) -> int:
         """In px."""

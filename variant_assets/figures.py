@@ -76,7 +76,6 @@ def _(value: Layout) -> Figures:
         "font_size_px": value.font_size_px,
         "fill": _hex(value.fill),
         "panel_opacity": value.panel.opacity if value.panel else 0.0,
-        "stroke_width_px": value.stroke_width_px,
         "contrast_p1": value.contrast_p1,
         "warnings": list(value.warnings),
     }

@@ -16,11 +16,12 @@ from resources.ocr import hangul, latin, line_pixels, syllables
 from resources.ocr.embedded import EmbeddedOcr
 from resources.ocr.paddle import PaddleOcr, PaddleSettings
 from resources.settings import parse_setting
-from resources.vlm.answers import JUDGE, JudgementAnswer, prompt
 from resources.vlm.endpoint import EndpointSettings, EndpointVision, data_url
 from resources.vlm.local import LocalSettings, LocalVision
 from resources.vlm.measured import MeasuredVision
+from resources.vlm.prompt import JUDGE, prompt
 from stages.values import LineToRead, Value
+from stages.vlm_judge import JudgementAnswer
 from testing.models import paddle_folder, tiny_llava
 from testing.models.cache import CACHE
 from testing.models.shapes import table, trained

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from stages.imaging.geometry import Mask
-from stages.imaging.resizing import Picture
+from stages.imaging.arrays import Mask, Picture
 from stages.values import DetectedObject, ModelInfo
 
 

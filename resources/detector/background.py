@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.imaging.resizing import Picture
+from stages.imaging.arrays import Bits, Floats32, Picture
+from stages.imaging.resizing import scaled
 
-Floats = NDArray[np.float32]
-
-SIDE_PX = 256  # of the picture that saliency looks at
+SIDE_PX = 256  # of the reduced picture in which regions are made
+LEAST_SIDE_PX = 16  # of a very narrow one
 REGIONS = 220
 SLIC_ROUNDS = 5
 LEAST_REGION_PERCENT = 25
@@ -30,13 +30,13 @@ class _Regions(NamedTuple):
     """Superpixels: `labels` (height, width), and by label the Lab colour, the centre and which ones touch."""
 
     labels: NDArray[np.int32]
-    colors: Floats
-    centres: Floats
-    touching: NDArray[np.bool_]
+    colors: Floats32
+    centres: Floats32
+    touching: Bits
     border: NDArray[np.int64]
 
 
-def standing_out(image: Picture) -> Floats:
+def standing_out(image: Picture) -> Floats32:
     """0…1 for each pixel of the picture reduced to SIDE_PX: 0 as the background, 1 as what stands out most."""
     lab = _small_lab(image)
     regions = _regions(lab)
@@ -49,17 +49,15 @@ def standing_out(image: Picture) -> Floats:
     return np.asarray(np.clip(relative, 0, 1)[regions.labels], np.float32)
 
 
-def _small_lab(image: Picture) -> Floats:
+def _small_lab(image: Picture) -> Floats32:
     import cv2
 
-    scale = SIDE_PX / max(image.shape[:2])
-    size = (max(16, round(image.shape[1] * scale)), max(16, round(image.shape[0] * scale)))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    small = scaled(image, SIDE_PX, LEAST_SIDE_PX)
     lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     return np.asarray(cv2.GaussianBlur(lab, (0, 0), 1), np.float32)
 
 
-def _regions(lab: Floats) -> _Regions:
+def _regions(lab: Floats32) -> _Regions:
     import cv2
 
     height, width = lab.shape[:2]
@@ -79,12 +77,12 @@ def _regions(lab: Floats) -> _Regions:
     return _Regions(labels, colors, centres, touching, border.astype(np.int64))
 
 
-def _region_means(values: Floats, labels: NDArray[np.int32]) -> Floats:
+def _region_means(values: Floats32, labels: NDArray[np.int32]) -> Floats32:
     counts = np.bincount(labels.ravel())
     return (np.bincount(labels.ravel(), weights=values.ravel()) / np.maximum(counts, 1)).astype(np.float32)
 
 
-def _background_share(regions: _Regions, apart: Floats) -> Floats:
+def _background_share(regions: _Regions, apart: Floats32) -> Floats32:
     """1 for a region whose colour spreads along the border, 0 for one the border hardly knows (eq. 3 to 5)."""
     near = np.where(regions.touching, apart, np.inf).min(axis=1)
     usual = float(near[np.isfinite(near)].mean()) if np.isfinite(near).any() else 0.0
@@ -99,7 +97,7 @@ def _background_share(regions: _Regions, apart: Floats) -> Floats:
     return np.asarray(1 - np.exp(-(connectivity**2) / 2), np.float32)
 
 
-def _contrast(regions: _Regions, apart: Floats, background: Floats) -> Floats:
+def _contrast(regions: _Regions, apart: Floats32, background: Floats32) -> Floats32:
     """0…1: how far the region's colour is from the background's, the nearer parts of it counting more."""
     distance = ((regions.centres[:, None] - regions.centres[None]) ** 2).sum(axis=2)
     weight = np.exp(-distance / (2 * SPACE_SIGMA**2)) * background
@@ -107,7 +105,7 @@ def _contrast(regions: _Regions, apart: Floats, background: Floats) -> Floats:
     return np.asarray(np.clip(contrast / max(float(contrast.max()), CLEAR_CONTRAST), 0, 1), np.float32)
 
 
-def _smoothed(regions: _Regions, apart: Floats, background: Floats, salient: Floats) -> Floats:
+def _smoothed(regions: _Regions, apart: Floats32, background: Floats32, salient: Floats32) -> Floats32:
     """Saliency that agrees with both cues and changes where the colours do (eq. 9, a linear system)."""
     around = regions.touching.astype(np.float32)
     linked = regions.touching | (around @ around > 0)

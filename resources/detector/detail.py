@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stages.imaging.resizing import Picture, shrunk
-
-Floats = NDArray[np.float32]
+from stages.imaging.arrays import Bits, Floats32, Picture
+from stages.imaging.resizing import shrunk
 
 TEXTURE_AROUND_PX = 4.0
 SHARP_SIDE_PX = 512  # of the picture that focus looks at: in a smaller one all is sharp
 SHARP_AROUND_PX = 8.0
 
 
-def detail(image: Picture, small: Picture) -> Floats:
+def detail(image: Picture, small: Picture) -> Floats32:
     """0…2 for each pixel of `small`, which is `image` reduced: texture beyond the border's, and sharpness."""
     import cv2
 
@@ -22,7 +20,7 @@ def detail(image: Picture, small: Picture) -> Floats:
     return _texture(small) + cv2.resize(_sharpness(image), (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _texture(small: Picture) -> Floats:
+def _texture(small: Picture) -> Floats32:
     """0…1: how much stronger the local gradient is than that of the border, continued over the picture."""
     import cv2
 
@@ -36,7 +34,7 @@ def _texture(small: Picture) -> Floats:
     return np.asarray(np.clip(strength - expected - usual, 0, 1), np.float32)
 
 
-def _sharpness(image: Picture) -> Floats:
+def _sharpness(image: Picture) -> Floats32:
     """0…1: the finest contrast around each pixel, of a picture reduced to SHARP_SIDE_PX; what is out of focus has none.
 
     It asks nothing of the border, so it also finds an object that the border cuts.
@@ -51,14 +49,14 @@ def _sharpness(image: Picture) -> Floats:
     return np.asarray(np.clip(around / max(float(np.percentile(around, 95)), 1e-3), 0, 1), np.float32)
 
 
-def border_of(shape: tuple[int, ...], margin_px: int) -> NDArray[np.bool_]:
+def border_of(shape: tuple[int, ...], margin_px: int) -> Bits:
     """True on the outer `margin_px` of a picture of this (height, width)."""
     border = np.ones(shape[:2], dtype=bool)
     border[margin_px:-margin_px, margin_px:-margin_px] = False
     return border
 
 
-def quadratic_through(values: Floats, border: NDArray[np.bool_]) -> Floats:
+def quadratic_through(values: Floats32, border: Bits) -> Floats32:
     """The quadratic surface that fits the border best, over the whole picture; (height, width) or with channels."""
     height, width = values.shape[:2]
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.imaging.arrays import Picture
 from stages.imaging.geometry import Corners
-from stages.imaging.resizing import Picture
+from stages.imaging.resizing import scaled_size
 
 SIDE_PX = 256
 SCALE_STEP = 1.15
@@ -37,8 +38,8 @@ def find_people(image: Picture) -> list[Corners]:
 
     height, width = image.shape[:2]
     scale = SIDE_PX / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    grey = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(image, scaled_size(image, SIDE_PX), interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
     least = round(LEAST_SIDE * SIDE_PX)
     with _LOOKING:  # a cascade keeps the picture it looks at
         found = _cascade().detectMultiScale(grey, SCALE_STEP, NEIGHBOURS, minSize=(least, least))

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resources.detector import Detected, faces
 from resources.detector.background import standing_out
 from resources.detector.detail import border_of, detail, quadratic_through
 from resources.loading.cpu_limit import limit_to_cpu_count
-from stages.imaging.geometry import Bits, Corners
-from stages.imaging.resizing import Picture, shrunk
+from stages.imaging.arrays import Bits, Floats32, Picture
+from stages.imaging.geometry import Corners, area, common, enclosing, overlap_area
+from stages.imaging.resizing import shrunk
+from stages.imaging.spectral import spectral_residual
 from stages.values import DetectedObject, ModelInfo, Rect, Size
 
-Floats = NDArray[np.float32]
 Scored = tuple[float, Corners]
 
+_LEAST_AMPLITUDE = 1e-6
 _ALONGSIDE, _FILLED = 0.7, 0.75
 
 
@@ -78,12 +79,12 @@ class SaliencyDetector:
         )
         return Detected(tuple(objects))
 
-    def _prominence(self, small: Picture, distance: Floats, apart: Floats, detailed: Floats) -> Floats:
+    def _prominence(self, small: Picture, distance: Floats32, apart: Floats32, detailed: Floats32) -> Floats32:
         """0…1 for each pixel: how much it belongs to an object."""
         import cv2
 
         grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        residual = np.mean([_spectral_residual(grey, side) for side in self._RESIDUAL_SCALES_PX], axis=0)
+        residual = np.mean([_unexpected(grey, side) for side in self._RESIDUAL_SCALES_PX], axis=0)
         # Wide enough for a cloth's whole pattern.
         border = distance[border_of(distance.shape, max(distance.shape) // 8)]
         far = min(float(np.percentile(distance, 98)), self._BEYOND_BORDER * float(np.percentile(border, 85)))
@@ -92,7 +93,7 @@ class SaliencyDetector:
         both = (1 - self._BACKGROUND_SHARE) * near + self._BACKGROUND_SHARE * apart
         return np.asarray((1 - self._DETAIL_SHARE) * both + self._DETAIL_SHARE * detailed, dtype=np.float32)
 
-    def _boxes(self, prominence: Floats, distance: Floats, apart: Floats) -> list[Scored]:
+    def _boxes(self, prominence: Floats32, distance: Floats32, apart: Floats32) -> list[Scored]:
         eight_bit = np.clip(prominence * 255, 0, 255).astype(np.uint8)
         found = []
         for corners, on in self._parts(eight_bit, np.ones(eight_bit.shape, bool), self._OF_OTSU):
@@ -124,7 +125,7 @@ class SaliencyDetector:
                 yield (left, top, left + width, top + height), on
 
 
-def _distance_to_border(small: Picture, colors: int) -> Floats:
+def _distance_to_border(small: Picture, colors: int) -> Floats32:
     """Lab distance of each pixel to what the border shows: its main colours, or the gradient that runs through it."""
     import cv2
 
@@ -144,21 +145,19 @@ def _distance_to_border(small: Picture, colors: int) -> Floats:
     return np.asarray(np.minimum(to_colors, _distance_to_gradient(lab, margin)), dtype=np.float32)
 
 
-def _distance_to_gradient(lab: Floats, margin: int) -> Floats:
+def _distance_to_gradient(lab: Floats32, margin: int) -> Floats32:
     """Lab distance to a quadratic surface fitted to the border; a plain studio background is one."""
     border = border_of(lab.shape, margin)
     return np.asarray(np.linalg.norm(lab - quadratic_through(lab, border), axis=2), dtype=np.float32)
 
 
-def _spectral_residual(grey: Floats, side_px: int) -> Floats:
-    """Saliency 0…1 of shape `grey`: what the log spectrum holds beyond its own local mean."""
+def _unexpected(grey: Floats32, side_px: int) -> Floats32:
+    """The spectral residual of the picture reduced to this side, smoothed: 0…1, of the shape of `grey`."""
     import cv2
 
-    spectrum = np.fft.fft2(cv2.resize(grey, (side_px, side_px), interpolation=cv2.INTER_AREA))
-    logarithm = np.log(np.abs(spectrum) + 1e-6).astype(np.float32)
-    residual = logarithm - cv2.blur(logarithm, (3, 3))
-    saliency = np.abs(np.fft.ifft2(np.exp(residual + 1j * np.angle(spectrum)))) ** 2
-    smooth = cv2.GaussianBlur(saliency.astype(np.float32), (0, 0), side_px / 24)
+    square = np.asarray(cv2.resize(grey, (side_px, side_px), interpolation=cv2.INTER_AREA), np.float32)
+    residual = spectral_residual(square, lambda values: cv2.blur(values, (3, 3)), _LEAST_AMPLITUDE)
+    smooth = cv2.GaussianBlur(residual, (0, 0), side_px / 24)
     scaled = smooth / max(float(np.percentile(smooth, 99)), 1e-12)
     return np.asarray(cv2.resize(np.clip(scaled, 0, 1), grey.shape[::-1]), dtype=np.float32)
 
@@ -166,9 +165,9 @@ def _spectral_residual(grey: Floats, side_px: int) -> Floats:
 def _merged(boxes: list[Scored]) -> list[Scored]:
     """Boxes of which a smaller one lies mostly in a larger one become one."""
     kept: list[Scored] = []
-    for score, box in sorted(boxes, key=lambda scored: -_area(scored[1])):
+    for score, box in sorted(boxes, key=lambda scored: -area(scored[1])):
         for number, (other_score, other) in enumerate(kept):
-            if _area(_common(box, other)) >= 0.6 * _area(box):
+            if overlap_area(box, other) >= 0.6 * area(box):
                 kept[number] = (max(score, other_score), other)
                 break
         else:
@@ -187,27 +186,15 @@ def _joined(boxes: list[Scored], gap_x_px: float, gap_y_px: float) -> list[Score
             done.append((score, box))
         else:
             left.remove(near)
-            left += [(max(score, near[0]), _around(box, near[1])), *done]
+            left += [(max(score, near[0]), enclosing((box, near[1]))), *done]
             done = []
     return done
 
 
 def _in_line(one: Corners, other: Corners, gap_x_px: float, gap_y_px: float) -> bool:
     """One beside or above the other, near, over most of the smaller one's side, and together nearly a rectangle."""
-    common = _common(one, other)
-    across, down = common[2] - common[0], common[3] - common[1]
+    left, top, right, bottom = common(one, other).tolist()
+    across, down = right - left, bottom - top
     above = across >= _ALONGSIDE * min(one[2] - one[0], other[2] - other[0]) and down > -gap_y_px
     beside = down >= _ALONGSIDE * min(one[3] - one[1], other[3] - other[1]) and across > -gap_x_px
-    return (above or beside) and _area(one) + _area(other) >= _FILLED * _area(_around(one, other))
-
-
-def _around(one: Corners, other: Corners) -> Corners:
-    return (min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3]))
-
-
-def _area(box: Corners) -> int:
-    return max(0, box[2] - box[0]) * max(0, box[3] - box[1])
-
-
-def _common(one: Corners, other: Corners) -> Corners:
-    return (max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3]))
+    return (above or beside) and bool(area(one) + area(other) >= _FILLED * area(enclosing((one, other))))

@@ -15,7 +15,7 @@ from resources.detector import Detected
 from resources.loading.device import runs_on_gpu
 from resources.loading.loaded_once import LoadedOnce
 from resources.loading.weights import require, sha256
-from stages.imaging.resizing import Picture
+from stages.imaging.arrays import Picture
 from stages.values import DetectedObject, ModelInfo, Rect, Size, StageError
 
 TO_ONNX = "convert it where you trust it: yolo export model=weights.pt format=onnx"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
-from stages.imaging.resizing import Picture
+from stages.imaging.arrays import Picture
 from stages.values import Analysis, Judgement, ModelInfo
 
 
@@ -28,9 +28,3 @@ class VisionModel(Protocol):
     def judge(self, ad: Picture, copy: str, brief: str) -> Judgement:
         """An opinion of the finished ad. `None` for what the model cannot know."""
         ...
-
-
-def traced(image: Picture, **asked: str) -> dict[str, Any]:
-    """What the trace of a call keeps of its request: everything but the picture's bytes."""
-    height_px, width_px = image.shape[:2]
-    return {**asked, "image": {"width_px": width_px, "height_px": height_px}}

@@ -14,10 +14,12 @@ from pydantic import BaseModel
 from resources.loading.device import runs_on_gpu
 from resources.loading.loaded_once import LoadedOnce
 from resources.loading.weights import require, sha256
-from resources.vlm.answers import ANALYZE, JUDGE, AnalysisAnswer, JudgementAnswer, prompt
-from stages.imaging.resizing import Picture
+from resources.vlm.prompt import ANALYZE, JUDGE, prompt
+from stages.imaging.arrays import Picture
+from stages.imaging.resizing import for_model
 from stages.values import Analysis, Judgement, ModelInfo
-from stages.vlm_analyze import for_model
+from stages.vlm_analyze import AnalysisAnswer
+from stages.vlm_judge import JudgementAnswer
 
 A = TypeVar("A", bound=BaseModel)
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stages.imaging.arrays import Floats, Picture
+from stages.imaging.blending import blend
 from stages.imaging.contrast import contrast_ratio, first_percentile
-from stages.imaging.geometry import Floats, Image
-from stages.type.glyphs import blend
 from stages.values import Rgb
 
 WHITE: Rgb = (255, 255, 255)
@@ -20,7 +20,7 @@ _RECOMMENDATION_WORTH = 12.0
 """A recommended colour is kept when its scrim changes the picture by at most so many levels of 255 more."""
 
 
-class Paint(NamedTuple):
+class TextColours(NamedTuple):
     """Text colour and scrim; `contrast_p1` is what 99 % of the pixels beside the glyphs reach."""
 
     fill: Rgb
@@ -29,7 +29,9 @@ class Paint(NamedTuple):
     contrast_p1: float
 
 
-def choose_paint(beside: Sequence[Image], recommended: Rgb, ratio: float, least_opacity: float = 0.0) -> Paint:
+def choose_colours(
+    beside: Sequence[Picture], recommended: Rgb, ratio: float, least_opacity: float = 0.0
+) -> TextColours:
     """Colour first, then the smallest scrim. `beside`: the pixels next to the glyphs, (n, 3) for each line.
 
     The recommended colour is taken if it reaches `ratio` at the 1st percentile of every line, else white
@@ -37,7 +39,7 @@ def choose_paint(beside: Sequence[Image], recommended: Rgb, ratio: float, least_
     changes the picture least.
     """
     if least_opacity == 0.0:
-        alone = [Paint(fill, BLACK, 0.0, weakest(fill, beside)) for fill in (recommended, WHITE, INK, BLACK)]
+        alone = [TextColours(fill, BLACK, 0.0, weakest(fill, beside)) for fill in (recommended, WHITE, INK, BLACK)]
         passing = [paint for paint in alone if paint.contrast_p1 >= ratio]
         if passing and passing[0].fill == recommended:
             return passing[0]
@@ -47,12 +49,12 @@ def choose_paint(beside: Sequence[Image], recommended: Rgb, ratio: float, least_
     return _with_scrim(beside, recommended, ratio, least_opacity)
 
 
-def weakest(fill: Rgb, beside: Sequence[Image]) -> float:
+def weakest(fill: Rgb, beside: Sequence[Picture]) -> float:
     """The contrast that 99 % of the pixels beside every single line reach."""
     return min(first_percentile(fill, pixels) for pixels in beside)
 
 
-def _with_scrim(beside: Sequence[Image], recommended: Rgb, ratio: float, least_opacity: float) -> Paint:
+def _with_scrim(beside: Sequence[Picture], recommended: Rgb, ratio: float, least_opacity: float) -> TextColours:
     """The pair of colour and scrim that changes the picture least: light on a dark picture is fog."""
     pixels = np.concatenate(beside)
     dark, light = tints(pixels)
@@ -61,7 +63,7 @@ def _with_scrim(beside: Sequence[Image], recommended: Rgb, ratio: float, least_o
     usable = [paint for paint in found if paint is not None]
     mean = pixels.mean(axis=0)
 
-    def change(paint: Paint) -> float:
+    def change(paint: TextColours) -> float:
         worth = _RECOMMENDATION_WORTH if paint.fill == recommended else 0.0
         return paint.opacity * float(np.abs(mean - np.asarray(paint.scrim)).mean()) - worth
 
@@ -69,8 +71,8 @@ def _with_scrim(beside: Sequence[Image], recommended: Rgb, ratio: float, least_o
 
 
 def smallest_scrim(
-    beside: Sequence[Image], fill: Rgb, scrim: Rgb, ratio: float, least_opacity: float = 0.0
-) -> Paint | None:
+    beside: Sequence[Picture], fill: Rgb, scrim: Rgb, ratio: float, least_opacity: float = 0.0
+) -> TextColours | None:
     """The least opacity, in whole percent, at which the scrim proves the ratio; None if not even a full one.
 
     Between white text and a black scrim 0.537 is always enough for 4.5:1, 0.459 with black on white.
@@ -83,14 +85,14 @@ def smallest_scrim(
         enough = weakest(fill, _shaded(beside, scrim, middle / _STEPS)) >= ratio
         low, high = (low, middle) if enough else (middle + 1, high)
     opacity = low / _STEPS
-    return Paint(fill, scrim, opacity, weakest(fill, _shaded(beside, scrim, opacity)))
+    return TextColours(fill, scrim, opacity, weakest(fill, _shaded(beside, scrim, opacity)))
 
 
-def _shaded(beside: Sequence[Image], scrim: Rgb, opacity: float) -> list[Image]:
+def _shaded(beside: Sequence[Picture], scrim: Rgb, opacity: float) -> list[Picture]:
     return [blend(pixels, scrim, opacity) for pixels in beside]
 
 
-def tints(pixels: Image) -> tuple[Rgb, Rgb]:
+def tints(pixels: Picture) -> tuple[Rgb, Rgb]:
     """A near-black and a near-white in the hue of the picture around the text, calmer than the pure ones."""
     mean = pixels.mean(axis=0)
     dark = mean * (26.0 / max(26.0, float(mean.max())))

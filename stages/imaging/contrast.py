@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stages.imaging.geometry import Floats
+from stages.imaging.arrays import Floats
 from stages.values import Rgb, Size
 
 VIEWED_WIDTH_PX = 390

@@ -6,11 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stages.imaging.geometry import Bits, Floats, Image, Mask, size_of
+from stages.imaging.arrays import Bits, Floats, Mask, Picture
+from stages.imaging.geometry import size_of
 from stages.placement.importance import Grid, Maps, box_cells, box_shares, grid_of, maps, mask_cells, mask_shares
-from stages.values import DetectedObject, Detections
-
-_OBJECT_MARGIN = 0.012
+from stages.values import OBJECT_MARGIN, DetectedObject, Detections
 
 _BESIDE = 0.3
 """What a place matters that is kept clear around an object's outline, where the object itself is 1."""
@@ -37,12 +36,12 @@ class PlacementMaps(NamedTuple):
     subject: tuple[float, float]
 
 
-def placement_maps(image: Image, detections: Detections, mask: Mask) -> PlacementMaps:
+def placement_maps(image: Picture, detections: Detections, mask: Mask) -> PlacementMaps:
     """`image` (height, width, 3) uint8 RGB, `mask` (height, width) uint8, non-zero = keep clear, of the same size."""
     grid = grid_of(size_of(image))
     forbidden = mask_cells(mask, grid)
     for found in detections.objects:
-        forbidden[box_cells(found.box, grid, _OBJECT_MARGIN)] = True
+        forbidden[box_cells(found.box, grid, OBJECT_MARGIN)] = True
     seen, kept_clear = maps(image, grid), mask_shares(mask, grid)
     importance = _importance(detections, kept_clear, grid) * (_UNSALIENT + (1 - _UNSALIENT) * seen.saliency)
     shown = forbidden.astype(float) if forbidden.any() else seen.saliency
@@ -54,7 +53,7 @@ def _importance(detections: Detections, kept_clear: Floats, grid: Grid) -> Float
     boxes, near = np.zeros_like(kept_clear), np.zeros_like(kept_clear)
     for found in detections.objects:
         boxes = np.maximum(boxes, box_shares(found.box, grid))
-        near[box_cells(found.box, grid, 2 * _OBJECT_MARGIN)] = 1.0
+        near[box_cells(found.box, grid, 2 * OBJECT_MARGIN)] = 1.0
     inside = kept_clear * np.where(near > 0, boxes, 1.0)
     return np.maximum(inside, _BESIDE * np.maximum(boxes, kept_clear))
 

@@ -6,17 +6,16 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stages.imaging.geometry import Floats, integral, window_sums
-from stages.placement.importance import Grid, smooth
+from stages.imaging.arrays import Floats, Indices
+from stages.imaging.filters import box_mean
+from stages.imaging.integral import integral, window_sums
+from stages.placement.importance import Grid
 from stages.placement.maps import PlacementMaps
 from stages.type.ad_copy import Parts, estimated_width_em
 from stages.type.line_breaking import Level
 from stages.type.setting import Estimate, TypeSizeRange, estimate, two_sizes_read_as_two
 from stages.values import Rect, Size
-
-Indices = NDArray[np.intp]
 
 SAFE_MARGIN = 0.055
 """Of the shorter side: nothing is set nearer to the edge while there is room elsewhere."""
@@ -191,7 +190,7 @@ class Tables(NamedTuple):
 
     @classmethod
     def of(cls, placement: PlacementMaps) -> Tables:
-        maps, near = placement.maps, smooth(placement.forbidden.astype(np.float64), 2)
+        maps, near = placement.maps, box_mean(placement.forbidden.astype(np.float64), 2)
         averaged = (
             placement.forbidden,
             placement.importance,

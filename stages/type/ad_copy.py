@@ -29,6 +29,17 @@ class Parts(NamedTuple):
         return Parts(f"{self.headline} {self.secondary}".strip(), "")
 
 
+def require_copy(copy: str | None, job_id: str) -> str:
+    """The copy without white space around it; StageError when the job has none, or only white space."""
+    text = (copy or "").strip()
+    if not text:
+        raise StageError(
+            f"no ad copy for job {job_id}: write it to txt_ad_copy_generations (status done) or job_inputs, "
+            "then run the variant again"
+        )
+    return text
+
+
 def normalise_copy(copy: str) -> str:
     """NFC, invisible characters dropped, white space collapsed; line ends of the writer are kept.
 

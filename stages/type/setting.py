@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from stages.imaging.geometry import Corners
+from stages.imaging.geometry import Corners, enclosing
 from stages.type.ad_copy import Parts
 from stages.type.fonts import Fonts
 from stages.type.glyphs import line_ink, placed_runs
@@ -70,13 +70,7 @@ class Block(NamedTuple):
 
     @property
     def ink(self) -> Corners:
-        inks = [line.ink for line in self.lines]
-        return (
-            min(i[0] for i in inks),
-            min(i[1] for i in inks),
-            max(i[2] for i in inks),
-            max(i[3] for i in inks),
-        )
+        return enclosing(line.ink for line in self.lines)
 
 
 def type_size_range(size: Size, category: SizeCategory) -> TypeSizeRange:

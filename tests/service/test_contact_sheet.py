@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from resources.fonts import installed_fonts
 from service.contact_sheet import FinishedVariant, contact_sheet, figures
 from stages.type.fonts import Fonts
 from stages.values import (
@@ -31,7 +32,7 @@ RED, BLUE = (200, 30, 30), (30, 30, 200)
 
 @pytest.fixture(scope="module")
 def fonts() -> Fonts:
-    return Fonts((Path("/usr/share/fonts"),))
+    return installed_fonts((Path("/usr/share/fonts"),))
 
 
 def variant(width_px: int = 300, height_px: int = 300, *, passes_aa: bool = True) -> FinishedVariant:
@@ -43,7 +44,6 @@ def variant(width_px: int = 300, height_px: int = 300, *, passes_aa: bool = True
         text="커피",
         lines=(TextLine(text="커피", runs=(), ink=REGION),),
         region=REGION,
-        text_rect=REGION,
         ink=REGION,
         face=FontFace(family="NanumSquare", file="NanumSquareB.ttf"),
         font_size_px=64,
