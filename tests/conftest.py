@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, create_engine, make_url
@@ -6,8 +7,25 @@ from sqlalchemy.pool import NullPool
 
 from resources.postgres.database import Database
 from resources.postgres.migrations import migrate
+from resources.settings import Settings, StateSettings
 from service import postgres
 from testing.databases import new_database
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_env_file() -> None:
+    """No test depends on the `.env` file of whoever runs it."""
+    for settings in (StateSettings, Settings):
+        settings.model_config["env_file"] = None
+
+
+@pytest.fixture
+def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The path of the `.env` file that is read in this test, once the test has written it."""
+    path = tmp_path / ".env"
+    for settings in (StateSettings, Settings):
+        monkeypatch.setitem(settings.model_config, "env_file", path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from benchmarks.creative.predecessor import FIVE, FIXED, first_allowed, written
 from benchmarks.creative.scenes import Scene
 from resources.detector import Detector
 from resources.detector.saliency import SaliencyDetector
-from resources.settings import parse_setting
+from resources.settings import Settings
 from resources.vlm.measured import MeasuredVision
 from stages.imaging.geometry import Image, Mask
 from stages.overlay import render
@@ -51,7 +51,7 @@ class Tools(NamedTuple):
 
     @classmethod
     def embedded(cls) -> Tools:
-        return cls(Fonts(parse_setting("FONT_FOLDERS", {})), MeasuredVision(), SaliencyDetector())
+        return cls(Fonts(Settings().font_folders), MeasuredVision(), SaliencyDetector())
 
 
 class Given(NamedTuple):

@@ -18,7 +18,7 @@ from benchmarks.creative.methods import EMBEDDED, METHODS, OURS, Ad, Given, Tool
 from benchmarks.creative.photographs import photographs
 from benchmarks.creative.scenes import Scene, scenes
 from resources.ocr.embedded import EmbeddedOcr
-from resources.settings import parse_setting
+from resources.settings import Settings
 from stages.values import Rect, StageError
 
 _MATCH = 0.5
@@ -91,7 +91,7 @@ def tools() -> Tools:
 
 @cache
 def recogniser() -> EmbeddedOcr:
-    return EmbeddedOcr(parse_setting("TESSDATA_FOLDERS", {}))
+    return EmbeddedOcr(Settings().tessdata_folders)
 
 
 def figures_of_scene(number: int) -> SceneFigures:

@@ -17,6 +17,7 @@ from PIL import Image
 from sqlalchemy import Engine
 
 from resources.images import ImageStore
+from resources.settings import Settings
 from testing.shop import STAGES, Shop
 
 PHOTO_PX = 480
@@ -102,9 +103,8 @@ def pipeline(studio: Studio, database_url: str, monkeypatch: pytest.MonkeyPatch)
     from resources.wiring import dagster_resources
 
     monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("ASSET_ROOT", str(studio.asset_root))
     with dg.DagsterInstance.ephemeral() as instance:
-        yield Pipeline(instance, dict(dagster_resources()))
+        yield Pipeline(instance, dict(dagster_resources(Settings(asset_root=studio.asset_root))))
 
 
 def failure_text(result: dg.ExecuteInProcessResult) -> str:
