@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,7 +13,7 @@ from dagster._core.storage.local_compute_log_manager import IO_TYPE_EXTENSION, L
 from dagster._serdes import ConfigurableClassData
 from dagster._utils import ensure_file, touch_file
 
-from resources.settings import parse_setting
+from resources.settings import Settings
 
 
 class FileComputeLogManager(LocalComputeLogManager):
@@ -30,7 +29,7 @@ class FileComputeLogManager(LocalComputeLogManager):
 
     @contextmanager
     def capture_logs(self, log_key: Sequence[str]) -> Generator[CapturedLogContext, None, None]:
-        if parse_setting("COMPUTE_LOGS", os.environ) == "off":
+        if Settings().compute_logs == "off":
             yield CapturedLogContext(log_key)
             return
         with ExitStack() as redirected:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from orchestration.processes import PROCESS_VARIABLE
-from resources.settings import Settings, parse_setting
+from resources.settings import Settings
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -254,7 +254,7 @@ def _prepare(module: str, instance_ref: str) -> DagsterInstance:
     # Properties, whose first use imports and asks.
     _ = instance.event_log_storage.supports_asset_checks, instance.compute_log_manager, instance.run_coordinator
     close_connections()
-    if parse_setting("PRELOAD_MODELS", os.environ):
+    if Settings().preload_models:
         _preload()
     if "torch" in sys.modules and sys.modules["torch"].cuda.is_initialized():
         raise ForkServerError("CUDA was initialised while importing, and does not survive a fork")
@@ -272,7 +272,7 @@ def _preload() -> None:
     # A child of a process in which OpenMP has had threads waits for them for ever.
     os.environ["OMP_NUM_THREADS"] = "1"
     try:
-        left_out = preload(Settings.from_environment(os.environ), to_be_forked=True)
+        left_out = preload(Settings(), to_be_forked=True)
         if left_out:
             logger.warning("%s cannot be shared by forked runs; each run loads its own", ", ".join(left_out))
     except Exception:

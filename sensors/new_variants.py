@@ -7,7 +7,6 @@ evaluates a sensor again only some seconds after it has asked for runs.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,8 @@ import dagster as dg
 from orchestration.fair_queue import FairQueue
 from resources.postgres.database import Database, StartableVariant
 from resources.postgres.notifier import Heard, Listening, ListeningLost
-from resources.settings import MOST_SENSOR_COPIES, parse_setting
+from resources.settings import MOST_SENSOR_COPIES
+from resources.wiring import SensorSettings
 from variant_assets.assets import STAGES
 from variant_assets.job import variant_pipeline
 from variant_assets.partitions import job_variants
@@ -62,8 +62,10 @@ def _copy(number: int) -> dg.SensorDefinition:
         description="Starts a run for every variant that is done at img_gen, or that waits at a later stage."
         f" Copy {number} of {MOST_SENSOR_COPIES}, which hand over to one another.",
     )
-    def sensor(context: dg.SensorEvaluationContext, db: dg.ResourceParam[Database]) -> dg.SensorResult:
-        copies = parse_setting("SENSOR_COPIES", os.environ)
+    def sensor(
+        context: dg.SensorEvaluationContext, db: dg.ResourceParam[Database], sensor_settings: SensorSettings
+    ) -> dg.SensorResult:
+        copies = sensor_settings.copies
         if number > max(copies, 1):
             return dg.SensorResult(skip_reason=f"SENSOR_COPIES={copies} leaves this copy out.")
         if copies == 0:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -11,7 +10,7 @@ import dagster as dg
 
 from resources.postgres.database import Database
 from resources.pressure import Load, measured
-from resources.settings import parse_setting
+from resources.wiring import SensorSettings
 
 POOL = "variants"
 # Looks one after another, five seconds apart: short peaks change nothing, and going up is slower than going down.
@@ -68,14 +67,16 @@ def decide(before: Throttle | None, actual: int, order: Order | None, loads: Seq
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Lowers the limit of pool `variants` under load, and raises it again to what people have set.",
 )
-def throttle(context: dg.SensorEvaluationContext, db: dg.ResourceParam[Database]) -> dg.SensorResult:
+def throttle(
+    context: dg.SensorEvaluationContext, db: dg.ResourceParam[Database], sensor_settings: SensorSettings
+) -> dg.SensorResult:
     before = Throttle(**json.loads(context.cursor)) if context.cursor else None
     actual = pool_limit(context.instance)
     if actual is None:
         return dg.SensorResult(skip_reason=f"Pool {POOL} has no limit to lower.")
     ordered = db.parallel_order()
     order = Order(*ordered) if ordered is not None else None
-    if parse_setting("THROTTLE", os.environ) == "off":
+    if not sensor_settings.throttle:
         # What it has lowered itself it gives back.
         lowered = before is not None and actual == before.limit < before.ceiling
         after, why = (replace(before, limit=before.ceiling), "THROTTLE=off") if before and lowered else (before, "")

@@ -175,34 +175,34 @@ _STAGES = (
 )  # fmt: skip
 
 
-def play(given: dict[str, str]) -> str:
-    """The whole demo on the running service; returns the line that says how it went."""
-    settings = Settings.from_environment(running_environment(given) or given)
-    state = State.of(given)
-    demo = Demo(create_engine(settings.database_url, poolclass=NullPool), settings.asset_root, state)
+def play(state: State, running: Settings) -> str:
+    """The whole demo on the service that runs with these settings; returns the line that says how it went."""
+    demo = Demo(create_engine(running.require_database_url(), poolclass=NullPool), running.asset_root, state)
     demo.order()
     demo.generate()
     seconds = demo.watch()
     finished = list(demo.finished())
     sheet = state.folder / "contact-sheet.png"
-    sheet.write_bytes(png(contact_sheet([variant for variant, _ in finished], installed_fonts(settings.font_folders))))
+    sheet.write_bytes(png(contact_sheet([variant for variant, _ in finished], installed_fonts(running.font_folders))))
     print(f"\n{table(finished)}\n\ncontact sheet: {sheet}")
     return f"job done: {len(finished)} of {len(finished)} variants in {seconds:.1f} s"
 
 
-def show(given: dict[str, str], *, stays: bool) -> str:
+def show(settings: Settings, *, stays: bool) -> str:
     """Starts the service, plays the demo and stops what was started; with `stays` only after Ctrl-C."""
-    runs_already = running_environment(given) is not None
+    state = State.of(settings)
+    runs_already = running_environment(state) is not None
     try:
-        record = start(given)
-        print(f"the UI is at {record.url}{'' if runs_already else port_note(record, given)}", flush=True)
-        outcome = play(given)
+        record = start(settings)
+        note = "" if runs_already else port_note(record, settings.webserver_port)
+        print(f"the UI is at {record.url}{note}", flush=True)
+        outcome = play(state, Settings.from_environment(running_environment(state) or {}))
         if stays and not runs_already:
             _until_interrupted(f"{outcome}\nthe UI stays at {record.url}; Ctrl-C stops everything")
         return outcome
     finally:
         if not runs_already:
-            stop(given)
+            stop(state)
 
 
 def _until_interrupted(words: str) -> None:
@@ -219,7 +219,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     print("starting PostgreSQL and Dagster …", flush=True)
     try:
-        outcome = show(dict(os.environ), stays=os.environ.get("WAIT", "1") != "0")
+        outcome = show(Settings(), stays=os.environ.get("WAIT", "1") != "0")
     except (ServiceError, SettingError, PostgresError, DemoError) as error:
         first, *details = str(error).splitlines()
         print("\n".join([*details, f"the demo failed: {first}"]), file=sys.stderr)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
-from resources.loading.availability import findings, settings_of
-from resources.settings import SettingError
+from resources.loading.availability import findings
+from resources.settings import SettingError, Settings
 
 
 def main() -> int:
     try:
-        found = findings(settings_of(os.environ))
+        found = findings(Settings())
     except SettingError as error:
         print(error, file=sys.stderr)
         return 1

@@ -12,7 +12,7 @@ from benchmarks.creative.predecessor import FIVE, FIXED, first_allowed, written
 from resources.detector import Detector
 from resources.detector.saliency import SaliencyDetector
 from resources.fonts import installed_fonts
-from resources.settings import parse_setting
+from resources.settings import Settings
 from resources.vlm.measured import MeasuredVision
 from stages.imaging.arrays import Mask, Picture
 from stages.imaging.geometry import overlap_area
@@ -50,7 +50,7 @@ class Tools(NamedTuple):
 
     @classmethod
     def embedded(cls) -> Tools:
-        return cls(installed_fonts(parse_setting("FONT_FOLDERS", {})), MeasuredVision(), SaliencyDetector())
+        return cls(installed_fonts(Settings().font_folders), MeasuredVision(), SaliencyDetector())
 
 
 class Given(NamedTuple):

@@ -15,7 +15,7 @@ from benchmarks.creative.defects import DefectFigures, figures_of_defects
 from benchmarks.creative.measures import AdFigures, figures_of, share, truth_of
 from benchmarks.creative.methods import EMBEDDED, METHODS, OURS, Ad, Given, Tools, found_by, make_ad
 from resources.ocr.embedded import EmbeddedOcr
-from resources.settings import parse_setting
+from resources.settings import Settings
 from stages.imaging.geometry import iou
 from stages.values import Rect, StageError
 from testing.scenes.copies import copy_for
@@ -77,7 +77,7 @@ def tools() -> Tools:
 
 @cache
 def recogniser() -> EmbeddedOcr:
-    return EmbeddedOcr(parse_setting("TESSDATA_FOLDERS", {}))
+    return EmbeddedOcr(Settings().tessdata_folders)
 
 
 def figures_of_scene(number: int) -> SceneFigures:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ _ROUNDS = 50
 
 
 def main() -> None:
-    database = Database(Settings.from_environment(os.environ).database_url)
+    database = Database(Settings().require_database_url())
     with dg.DagsterInstance.get() as instance:
         print(round(statistics.median(_look_ms(instance, database) for _ in range(_ROUNDS)), 2))
     database.close()

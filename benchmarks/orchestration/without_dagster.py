@@ -19,6 +19,7 @@ import dagster as dg
 
 from benchmarks.orchestration.configurations import AT_A_TIME, StageSet
 from benchmarks.orchestration.orders import Orders
+from resources.settings import Settings
 from resources.wiring import dagster_resources
 from service import postgres
 from service.running import prepare_database
@@ -73,4 +74,4 @@ def _assets(module: str) -> Sequence[dg.AssetsDefinition]:
 
 @cache
 def _resource(name: str) -> Any:
-    return dagster_resources()[name].resource_fn(None)  # type: ignore[call-arg,arg-type]
+    return dagster_resources(Settings())[name].process_config_and_initialize()

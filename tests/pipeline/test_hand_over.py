@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from resources.postgres.database import Database
+from resources.wiring import SensorSettings
 from sensors.new_variants import MOST_PER_TICK, TickTimeouts, new_variants, request_waiting_variants, wait_and_request
 from testing.studio import Studio
 from testing.waiting import until
@@ -167,23 +168,19 @@ def test_a_state_that_had_a_run_is_not_asked_for_by_another_copy(
     assert asked(request_waiting_variants(instance, db, "new_variants_2")) == [variant]
 
 
-def test_without_copies_the_sensor_polls(
-    studio: Studio, db: Database, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SENSOR_COPIES", "0")
-    result = new_variants(dg.build_sensor_context(instance=instance, resources={"db": db}))
+def test_without_copies_the_sensor_polls(studio: Studio, db: Database, instance: dg.DagsterInstance) -> None:
+    resources = {"db": db, "sensor_settings": SensorSettings(copies=0, throttle=True)}
+    result = new_variants(dg.build_sensor_context(instance=instance, resources=resources))
     assert isinstance(result, dg.SensorResult)
     assert result.skip_reason is not None
     assert studio.row(f"SELECT count(*) {LISTENERS}")[0] == 0
 
 
-def test_a_copy_that_the_setting_leaves_out_says_so(
-    db: Database, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_copy_that_the_setting_leaves_out_says_so(db: Database, instance: dg.DagsterInstance) -> None:
     from sensors.new_variants import more_new_variants
 
-    monkeypatch.setenv("SENSOR_COPIES", "2")
-    result = more_new_variants[-1](dg.build_sensor_context(instance=instance, resources={"db": db}))
+    resources = {"db": db, "sensor_settings": SensorSettings(copies=2, throttle=True)}
+    result = more_new_variants[-1](dg.build_sensor_context(instance=instance, resources=resources))
     assert isinstance(result, dg.SensorResult)
     assert result.skip_reason is not None
     assert result.skip_reason.skip_message == "SENSOR_COPIES=2 leaves this copy out."

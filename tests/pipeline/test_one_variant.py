@@ -189,10 +189,10 @@ class FlakyOcr:
 
 
 def embedded_ocr() -> object:
+    from resources.ocr.embedded import EmbeddedOcr
     from resources.settings import Settings
-    from resources.wiring import _ocr
 
-    return _ocr(Settings.from_environment({"DATABASE_URL": "postgresql://u@h/d"}))
+    return EmbeddedOcr(Settings().tessdata_folders)
 
 
 def test_an_engine_that_fails_for_a_moment_is_tried_again(studio: Studio, pipeline: Pipeline) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import event
 
 from resources.images import ImageStore
 from resources.postgres.database import Database
+from resources.settings import Settings
 from stages.values import StageError
 from testing.shop import work_through
 from testing.studio import Studio
@@ -207,9 +208,9 @@ def test_the_job_runs(studio: Studio, database_url: str, monkeypatch: pytest.Mon
     from resources.wiring import dagster_resources
 
     monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("ASSET_ROOT", str(studio.asset_root))
+    resources = {**dagster_resources(Settings(asset_root=studio.asset_root)), "retention_policy": KEPT}
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions(PARTITIONS, [str(uuid4())])
-        definitions = dg.Definitions(jobs=[retention.retention], resources=dagster_resources())
+        definitions = dg.Definitions(jobs=[retention.retention], resources=resources)
         assert definitions.resolve_job_def("retention").execute_in_process(instance=instance).success
         assert instance.get_dynamic_partitions(PARTITIONS) == []

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -61,7 +61,7 @@ class Live(Studio):
     """A running service and the shop that uses it."""
 
     ui: Ui = field(default_factory=lambda: Ui(""))
-    state: State = field(default_factory=lambda: State.of({}))
+    state: State = field(default_factory=lambda: State(Path()))
 
     def materialize(self, variant: UUID | str, *stages: str) -> str:
         """What the button in the UI does; returns the run's id."""
@@ -123,19 +123,13 @@ class Live(Studio):
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     folder = tmp_path_factory.mktemp("service")
-    given = {
-        **{name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
-        "STATE_FOLDER": str(folder),
-        "ASSET_ROOT": str(folder / "assets"),
-        "WEBSERVER_PORT": "3900",
-    }
-    record = start(given)
+    settings = Settings(database_url=None, state_folder=folder, asset_root=folder / "assets", webserver_port=3900)
+    record = start(settings)
     try:
-        url = Settings.from_environment(environment(given)).database_url
-        engine = create_engine(url, poolclass=NullPool)
+        engine = create_engine(environment(settings)["DATABASE_URL"], poolclass=NullPool)
         yield Live(engine, folder / "assets", Ui(record.url), State(folder))
     finally:
-        stop(given)
+        stop(State(folder))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from resources.fonts import installed_fonts
-from resources.settings import parse_setting
+from resources.settings import Settings
 from resources.vlm.measured import MeasuredVision
 from service.demo import generated_images
 from stages.fidelity import fidelity
@@ -25,7 +25,7 @@ class Ad:
     """One ad of the demo's picture, and what is found when something is changed."""
 
     def __init__(self) -> None:
-        self.fonts = installed_fonts(parse_setting("FONT_FOLDERS", {}))
+        self.fonts = installed_fonts(Settings().font_folders)
         self.original: Picture = next(generated_images())
         height_px, width_px = self.original.shape[:2]
         nothing = Detections(
