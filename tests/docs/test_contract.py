@@ -78,21 +78,36 @@ def complete(db: Database) -> None:
     assert progress.job_status == "done"
 
 
-def test_the_examples_read_what_the_stages_have_stored(engine: Engine, db: Database) -> None:
-    """The reading statements of the contract have a row each once the variant is complete."""
-    blocks = [block for block in CONTRACT.blocks if block.language == "sql"]
-    with engine.connect() as connection:
-        for block in blocks:
+@pytest.fixture
+def completed(engine: Engine, db: Database) -> Engine:
+    """The database after js and ye have written their examples and all stages have run."""
+    with engine.connect() as connection, connection.begin():
+        for block in CONTRACT.blocks:
             if block.heading in ROLES:
-                with connection.begin():
-                    connection.exec_driver_sql(block.code)
-        complete(db)
-        with connection.begin():
-            progress, _, results, _ = (
-                connection.exec_driver_sql(block.code).all() for block in blocks if block.heading == "What you may read"
-            )
+                connection.exec_driver_sql(block.code)
+    complete(db)
+    return engine
+
+
+def test_the_reading_examples_find_what_the_stages_have_stored(completed: Engine) -> None:
+    with completed.connect() as connection:
+        progress, _, results, _ = (
+            connection.exec_driver_sql(block.code).all()
+            for block in CONTRACT.blocks
+            if block.language == "sql" and block.heading == "What you may read"
+        )
     assert [tuple(row) for row in progress] == [(1, "iou_eval", "done", None, "done")]
     assert len(results) == 8
+
+
+def test_a_job_is_deleted_with_everything_that_was_made_for_it(completed: Engine) -> None:
+    [delete] = [block for block in OPERATIONS.blocks if block.language == "sql" and block.heading == "What is kept"]
+    with completed.connect() as connection:
+        run_sql(connection, delete)
+    shop = Shop(completed)
+    for table in ("jobs_variants", "variant_results", "txt_ad_copy_generations"):
+        assert shop.row(f"SELECT count(*) FROM {table}") == (0,)
+    assert shop.row("SELECT count(*) FROM image_assets WHERE image_type = 'overlaid'") == (0,)
 
 
 def test_every_query_of_the_operations_page_runs(engine: Engine) -> None:
