@@ -8,10 +8,9 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,9 @@ from resources.settings import SettingError, Settings
 from service.contact_sheet import FinishedVariant, contact_sheet, plan_sheet
 from service.postgres import PostgresError
 from service.running import ServiceError, port_note, running_environment, start, stop
+from service.shop import Shop, image_url, store
 from service.state import State
+from stages.imaging.geometry import size_of
 from stages.type.fonts import Fonts
 from stages.values import Detections, Overlap, Plan, Readability, Recognition, Verdict
 
@@ -50,31 +51,27 @@ class Demo:
     engine: Engine
     asset_root: Path
     state: State
-    job: UUID = field(default_factory=uuid4)
+    job: UUID = field(init=False)
     handed_over_s: float = 0.0
 
     def order(self) -> None:
         """What js does: the shop, the job, its copy in two languages."""
-        self._do("insert_tenant", tenant=TENANT, name="Demo Café")
-        self._do("insert_job", job=str(self.job), tenant=TENANT)
-        self._do("insert_inputs", job=str(self.job), korean=KOREAN, english=ENGLISH)
-        self._do("insert_copy", job=str(self.job), stage="ad_copy_kor", korean=KOREAN, english=None)
-        self._do("insert_copy", job=str(self.job), stage="ad_copy_eng", korean=None, english=ENGLISH)
+        shop = Shop(self.engine)
+        shop.add_tenant(TENANT, "Demo Café")
+        [self.job] = shop.order(tenant=TENANT, korean=KOREAN, english=ENGLISH)
+        shop.add_copy(self.job, korean=KOREAN, english=ENGLISH)
 
     def generate(self) -> None:
         """What ye does: three images one after another, then the hand-over."""
+        shop = Shop(self.engine)
         for number, image in enumerate(generated_images(), start=1):
-            variant, asset = str(uuid4()), uuid4()
-            url = f"/assets/ye/tenants/{TENANT}/generated/{datetime.now(UTC):%Y/%m/%d}/{asset}.png"
-            path = self.asset_root / url.removeprefix("/assets/")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            size = {"width_px": image.shape[1], "height_px": image.shape[0]}
-            self._do("insert_image", image=str(asset), url=url, tenant=TENANT, job=str(self.job), **size)
-            self._do("insert_variant", variant=variant, job=str(self.job), image=str(asset), number=number)
-            path.write_bytes(png(image))
-            self._do("image_is_done", variant=variant)
+            url = image_url(TENANT)
+            asset = shop.add_image(url, job=self.job, size=size_of(image))
+            [variant] = shop.add_variants(self.job, [asset])
+            store(self.asset_root, url, png(image))
+            shop.set_state(variant, "img_gen", "done")
             print(f"ye: image {number} of 3 is done", flush=True)
-        self._do("hand_over", job=str(self.job))
+        shop.hand_over(self.job)
         self.handed_over_s = time.monotonic()
         print("ye: the job is handed over; from here on nobody pushes anything", flush=True)
 
@@ -118,10 +115,6 @@ class Demo:
                 ),
                 {stage: float(latency_ms) for stage, latency_ms in row.latencies_ms.items()},
             )
-
-    def _do(self, query: str, **parameters: Any) -> None:
-        with self.engine.begin() as connection:
-            connection.execute(load(_STATEMENTS)[query], parameters)
 
     def _rows(self, query: str, **parameters: Any) -> Sequence[Any]:
         with self.engine.begin() as connection:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.creative.methods import Ad, Given, Tools
-from benchmarks.creative.scenes import Scene, object_mask
 from resources.ocr import Ocr
 from stages.imaging.geometry import Bits, Floats, Image, integral, outer_corners, window_sums
 from stages.ocr_eval import lines_to_read, score
@@ -19,6 +18,7 @@ from stages.readability_eval import measure
 from stages.type.fonts import Fonts
 from stages.type.glyphs import runs_ink
 from stages.values import Layout, Rect, Size
+from testing.scenes.scene import Scene, object_mask
 
 COVERED = 0.02
 """An object is covered when more than this share of it lies under ink."""

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.creative.predecessor import FIVE, FIXED, first_allowed, written
-from benchmarks.creative.scenes import Scene
 from resources.detector import Detector
 from resources.detector.saliency import SaliencyDetector
 from resources.settings import parse_setting
@@ -20,15 +19,14 @@ from stages.planner import plan
 from stages.type.fonts import Fonts
 from stages.values import (
     Analysis,
-    DetectedObject,
     Detections,
     Layout,
-    ModelInfo,
     Plan,
     Proposal,
     Rect,
 )
 from stages.yolo_detect import forbid
+from testing.scenes.scene import Scene
 
 PREDECESSOR, FIVE_RECTANGLES, RANDOM, OURS, EMBEDDED = (
     "predecessor",
@@ -39,7 +37,6 @@ PREDECESSOR, FIVE_RECTANGLES, RANDOM, OURS, EMBEDDED = (
 )
 METHODS = (PREDECESSOR, FIVE_RECTANGLES, RANDOM, OURS, EMBEDDED)
 
-_TRUTH = ModelInfo(provider="benchmark", model="truth", revision="1")
 _TRIES = 300
 _LEAST_WIDTH, _LEAST_HEIGHT = 0.5, 0.12
 
@@ -74,12 +71,6 @@ class Ad(NamedTuple):
 def make_ad(method: str, given: Given, tools: Tools) -> Ad:
     """Raises StageError when the method finds no place that holds the copy."""
     return _METHODS[method](given, tools)
-
-
-def truth(scene: Scene) -> tuple[Detections, Mask]:
-    """What a perfect detector would say."""
-    objects = [DetectedObject(label=found.label, score=1.0, box=found.box) for found in scene.objects]
-    return forbid(objects, scene.size, _TRUTH)
 
 
 def found_by(detector: Detector, scene: Scene) -> tuple[Detections, Mask]:
@@ -128,7 +119,7 @@ def _random_regions(boxes: Sequence[Rect], seed: int) -> list[Rect]:
 
 
 def _ours(given: Given, tools: Tools) -> Ad:
-    return _planned(given, *truth(given.scene), tools)
+    return _planned(given, *given.scene.truth(), tools)
 
 
 def _embedded(given: Given, tools: Tools) -> Ad:

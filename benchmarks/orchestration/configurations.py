@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,8 +20,10 @@ from resources.settings import PROJECT
 from service import postgres
 from service.demo import generated_images
 from service.running import environment, free_port, prepare_database
+from service.shop import store
 from service.state import Process, State
 from service.supervisor import commands
+from testing.waiting import until
 
 AT_A_TIME = 3
 """Variants; the default limit of the pool."""
@@ -66,9 +67,7 @@ class StageSet:
             return []
         urls = [f"/assets/ye/tenants/bench/generated/{number}.png" for number in range(1, 4)]
         for url, image in zip(urls, generated_images(), strict=True):
-            path = asset_root / url.removeprefix("/assets/")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(png(image))
+            store(asset_root, url, png(image))
         return urls
 
 
@@ -226,8 +225,10 @@ def running(configuration: Configuration, stages: StageSet, folder: Path) -> Ite
 
 def _settled(process: subprocess.Popen[bytes], port: int, within_s: float = 60.0) -> None:
     """Waits until the code server listens."""
-    give_up_s = time.monotonic() + within_s
-    while not any(each.laddr.port == port for each in psutil.net_connections("tcp") if each.status == "LISTEN"):
-        if process.poll() is not None or time.monotonic() > give_up_s:
-            raise RuntimeError(f"{process.args!r} does not come up")
-        time.sleep(0.1)
+
+    def listens() -> bool:
+        if process.poll() is not None:
+            raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
+        return any(each.laddr.port == port for each in psutil.net_connections("tcp") if each.status == "LISTEN")
+
+    until(f"{process.args!r} listens on port {port}", listens, within_s=within_s, every_s=0.1)

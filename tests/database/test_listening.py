@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -12,6 +11,7 @@ from sqlalchemy import make_url
 from resources.postgres.database import Database
 from resources.postgres.notifier import Heard, Listening, ListeningLost, may_start
 from testing.shop import Shop, work_through
+from testing.waiting import until
 
 LONG_S = 30.0
 LISTENERS = "FROM pg_stat_activity WHERE application_name = 'job_variants sensor' AND datname = current_database()"
@@ -91,8 +91,8 @@ def test_the_turn_goes_to_those_who_wait_in_the_order_in_which_they_came(databas
                 thread = threading.Thread(target=wait_for_turn, args=[number])
                 thread.start()
                 waiting.callback(thread.join)
-                until(lambda n=number: count(shop, "AND wait_event = 'advisory'") == n)  # type: ignore[misc]
-        until(lambda: len(had) == 3)
+                until("one more waits", lambda n=number: count(shop, "AND wait_event = 'advisory'") == n)  # type: ignore[misc]
+        until("all three had the turn", lambda: len(had) == 3)
     assert had == [1, 2, 3]
 
 
@@ -170,10 +170,3 @@ class Pooler:
 
 def count(shop: Shop, where: str = "") -> int:
     return int(shop.row(f"SELECT count(*) {LISTENERS} {where}")[0])
-
-
-def until(what: Callable[[], bool]) -> None:
-    give_up_s = time.monotonic() + LONG_S
-    while not what():
-        assert time.monotonic() < give_up_s
-        time.sleep(0.02)

@@ -12,8 +12,9 @@ from resources.ocr.paddle import PaddleOcr, PaddleSettings
 from resources.vlm.local import LocalSettings, LocalVision
 from testing.models import paddle_folder, tiny_llava
 from testing.models.shapes import table
+from testing.pipeline import Pipeline
 from testing.shop import STAGES
-from tests.pipeline.conftest import Pipeline, Studio, pipeline, studio  # noqa: F401
+from testing.studio import Studio
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +33,8 @@ def real_models(shapes_weights: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def test_a_job_is_done_with_all_three_real_backends(
-    studio: Studio,  # noqa: F811
-    pipeline: Pipeline,  # noqa: F811
+    studio: Studio,
+    pipeline: Pipeline,
     real_models: dict[str, Any],
 ) -> None:
     job = studio.job(copy="Pizza of the day 9,900")

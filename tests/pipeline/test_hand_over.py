@@ -1,8 +1,7 @@
 """Copies of the sensor that wait and hand over, against a real database."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -14,7 +13,8 @@ from sqlalchemy import text
 
 from resources.postgres.database import Database
 from sensors.new_variants import MOST_PER_TICK, TickTimeouts, new_variants, request_waiting_variants, wait_and_request
-from tests.pipeline.conftest import Studio
+from testing.studio import Studio
+from testing.waiting import until
 
 SHORT = TickTimeouts(tick_s=30.0, turn_s=25.0, table_s=20.0)
 LISTENERS = "FROM pg_stat_activity WHERE application_name = 'job_variants sensor' AND datname = current_database()"
@@ -38,8 +38,9 @@ class Copies:
         return self._pool.submit(wait_and_request, context, self._db, name, patience)
 
     def until_waiting(self, holders: int, queued: int) -> None:
-        until(lambda: self._counted("AND wait_event = 'advisory'") == queued)
-        until(lambda: self._counted("AND state = 'idle' AND query LIKE '%pg_advisory_lock%'") == holders)
+        until("copies that queue", lambda: self._counted("AND wait_event = 'advisory'") == queued)
+        holding = "AND state = 'idle' AND query LIKE '%pg_advisory_lock%'"
+        until("copies that hold the turn", lambda: self._counted(holding) == holders)
 
     def _counted(self, where: str) -> int:
         return int(self._studio.row(f"SELECT count(*) {LISTENERS} {where}")[0])
@@ -54,13 +55,6 @@ def copies(instance: dg.DagsterInstance, db: Database, studio: Studio) -> Iterat
     copies = Copies(instance, db, studio)
     yield copies
     copies.close()
-
-
-def until(what: Callable[[], bool]) -> None:
-    give_up_s = time.monotonic() + 30
-    while not what():
-        assert time.monotonic() < give_up_s
-        time.sleep(0.02)
 
 
 def asked(result: dg.SensorResult) -> list[UUID]:

@@ -4,8 +4,9 @@ import dagster as dg
 import pytest
 
 from resources.postgres.database import Database
+from testing.pipeline import Pipeline, failure_text
 from testing.shop import STAGES
-from tests.pipeline.conftest import Pipeline, Studio, failure_text, photograph
+from testing.studio import Studio, photograph
 
 
 def test_a_variant_goes_through_all_stages_and_completes_its_job(studio: Studio, pipeline: Pipeline) -> None:

@@ -16,7 +16,7 @@ from resources.images import ImageStore
 from resources.postgres.database import Database
 from stages.values import StageError
 from testing.shop import work_through
-from tests.pipeline.conftest import Studio
+from testing.studio import Studio
 from variant_assets import retention
 from variant_assets.retention import RetentionPolicy, remove_partitions, remove_pictures, remove_runs, to_remove
 

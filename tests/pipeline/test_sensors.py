@@ -12,7 +12,7 @@ from resources.postgres.database import Database
 from sensors.new_variants import request_waiting_variants
 from sensors.rescuer import recover_left_running, requeue_never_begun, rescuer
 from testing.shop import STAGES, work_through
-from tests.pipeline.conftest import Studio
+from testing.studio import Studio
 
 NOW = datetime.now(UTC)
 

@@ -1,15 +1,12 @@
 """One font catalogue for all tests of the stages."""
 
-from pathlib import Path
-
 import pytest
 
 from stages.type.fonts import Fonts
+from testing.drawing import NANUM
 from testing.pictures import latin_font
-
-HANGUL_FOLDER = Path("/usr/share/fonts/truetype/nanum")
 
 
 @pytest.fixture(scope="session")
 def fonts() -> Fonts:
-    return Fonts([HANGUL_FOLDER, latin_font()])
+    return Fonts([NANUM, latin_font()])

@@ -4,8 +4,8 @@ import pytest
 
 from stages.type.fonts import Fonts
 from stages.values import FontFace, FontStyle, StageError
+from testing.drawing import NANUM
 from testing.pictures import latin_font
-from tests.unit.conftest import HANGUL_FOLDER
 
 
 @pytest.mark.parametrize(
@@ -45,19 +45,19 @@ def test_no_path_at_all_is_refused() -> None:
 
 def test_a_missing_path_is_named(tmp_path: Path) -> None:
     with pytest.raises(StageError, match=r"nowhere\.ttf does not exist"):
-        Fonts([HANGUL_FOLDER, tmp_path / "nowhere.ttf"])
+        Fonts([NANUM, tmp_path / "nowhere.ttf"])
 
 
 def test_a_file_that_is_no_font_is_named(tmp_path: Path) -> None:
     broken = tmp_path / "broken.ttf"
     broken.write_bytes(b"not a font")
     with pytest.raises(StageError, match=r"broken\.ttf cannot be read"):
-        Fonts([HANGUL_FOLDER, broken])
+        Fonts([NANUM, broken])
 
 
 def test_a_broken_file_in_a_folder_is_reported_and_the_others_serve(tmp_path: Path) -> None:
     (tmp_path / "broken.ttf").write_bytes(b"")
-    found = Fonts([HANGUL_FOLDER, tmp_path])
+    found = Fonts([NANUM, tmp_path])
     assert list(found.unreadable) == [str(tmp_path / "broken.ttf")]
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from benchmarks.creative.perturb import (
-    Good,
+from stages.type.glyphs import placed_runs
+from stages.values import Layout, Rect
+from testing.defects.perturb import (
+    DrawnAd,
     defect,
     em_px,
     ink_px,
@@ -18,13 +20,11 @@ from benchmarks.creative.perturb import (
     spread,
     swapped,
 )
-from stages.type.glyphs import placed_runs
-from stages.values import Layout, Rect
 
 _OTHER_COPY = "Lorem ipsum dolor sit amet"
 
 
-def _to_point(good: Good, x: float, y: float) -> Layout:
+def _to_point(good: DrawnAd, x: float, y: float) -> Layout:
     """The ink's centre at this point of the picture, in fractions."""
     left, top, right, bottom = ink_px(good.layout)
     size = good.layout.size
@@ -32,13 +32,13 @@ def _to_point(good: Good, x: float, y: float) -> Layout:
 
 
 @defect("text moved onto an object")
-def _onto(good: Good) -> Layout | None:
+def _onto(good: DrawnAd) -> Layout | None:
     box = largest_object(good)
     return _to_point(good, box.x + box.width / 2, box.y + box.height / 2) if box else None
 
 
 @defect("text moved onto an object's edge")
-def _onto_edge(good: Good) -> Layout | None:
+def _onto_edge(good: DrawnAd) -> Layout | None:
     """Its centre on the edge of the object that is nearer to the text."""
     box = largest_object(good)
     if box is None:
@@ -47,7 +47,7 @@ def _onto_edge(good: Good) -> Layout | None:
     return _to_point(good, box.x + box.width / 2, box.y if above else box.bottom)
 
 
-def _off(name: str, shift: Callable[[Good], tuple[float, float]]) -> None:
+def _off(name: str, shift: Callable[[DrawnAd], tuple[float, float]]) -> None:
     defect(name)(lambda good: moved(good.layout, *shift(good)))
 
 
@@ -62,7 +62,7 @@ _off("at the very edge", lambda good: (-ink_px(good.layout)[0] + 2, 0))
 
 
 @defect("shrunk below what can be read")
-def _shrunk(good: Good) -> Layout:
+def _shrunk(good: DrawnAd) -> Layout:
     """To half the least size, on the same baselines."""
     layout = good.layout
     size_px = max(6, round(0.013 * min(layout.size.width_px, layout.size.height_px)))
@@ -75,25 +75,25 @@ def _shrunk(good: Good) -> Layout:
 
 
 @defect("in the colour of the ground")
-def _like_ground(good: Good) -> Layout:
+def _like_ground(good: DrawnAd) -> Layout:
     ground = mean_colour(good.scene.image, ink_px(good.layout))
     return good.layout.model_copy(update={"fill": ground, "panel": None})
 
 
 @defect("nearly in the colour of the ground")
-def _near_ground(good: Good) -> Layout:
+def _near_ground(good: DrawnAd) -> Layout:
     red, green, blue = (min(255, level + 28) for level in mean_colour(good.scene.image, ink_px(good.layout)))
     return good.layout.model_copy(update={"fill": (red, green, blue), "panel": None})
 
 
 @defect("in the colour of its plate")
-def _like_plate(good: Good) -> Layout:
+def _like_plate(good: DrawnAd) -> Layout:
     fill = good.layout.fill
     return plate_over(good.layout, good.layout.text_rect, fill, 0.95)
 
 
 @defect("a plate over an object")
-def _plate_over_object(good: Good) -> Layout | None:
+def _plate_over_object(good: DrawnAd) -> Layout | None:
     box = largest_object(good)
     if box is None:
         return None
@@ -129,19 +129,19 @@ _respelled("another copy", r"^.*$", _OTHER_COPY)
 
 
 @defect("a line missing")
-def _line_missing(good: Good) -> Layout | None:
+def _line_missing(good: DrawnAd) -> Layout | None:
     lines = good.layout.lines
     return good.layout.model_copy(update={"lines": lines[:-1]}) if len(lines) > 1 else None
 
 
 @defect("lines in the wrong order")
-def _lines_swapped(good: Good) -> Layout | None:
+def _lines_swapped(good: DrawnAd) -> Layout | None:
     lines = good.layout.lines
     return good.layout.model_copy(update={"lines": swapped(lines, 0, 1)}) if len(lines) > 1 else None
 
 
 @defect("lines on one another")
-def _lines_collide(good: Good) -> Layout | None:
+def _lines_collide(good: DrawnAd) -> Layout | None:
     first, *others = good.layout.lines
     if not others:
         return None
@@ -152,14 +152,14 @@ def _lines_collide(good: Good) -> Layout | None:
 
 
 @defect("letters pushed together")
-def _tight(good: Good) -> Layout | None:
+def _tight(good: DrawnAd) -> Layout | None:
     first, *others = good.layout.lines
     tight = spread(first, good.layout, good.fonts, 0.7)
     return good.layout.model_copy(update={"lines": (tight, *others)}) if len(tight.runs) > 1 else None
 
 
 @defect("letters up and down")
-def _dancing(good: Good) -> Layout | None:
+def _dancing(good: DrawnAd) -> Layout | None:
     first, *others = good.layout.lines
     letters = spread(first, good.layout, good.fonts, 1.0).runs
     runs = tuple(

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image as Pillow
 
-from benchmarks.creative.perturb import Good, defect, em_px, in_box, ink_px, mean_colour, moved, respelled
 from stages.imaging.geometry import Corners, Image, outer_corners
 from stages.type.glyphs import drawn, glyph_mask, with_glyphs, without_glyphs
+from testing.defects.perturb import DrawnAd, defect, em_px, in_box, ink_px, mean_colour, moved, respelled
 
 
 def _on_text(name: str, work: Callable[[Image, int], Image]) -> None:
@@ -80,31 +80,31 @@ _on_all("half of the picture lost", _half_grey)
 
 
 @defect("no text at all")
-def _untouched(good: Good) -> Image:
+def _untouched(good: DrawnAd) -> Image:
     return good.scene.image.copy()
 
 
 @defect("text elsewhere than laid out")
-def _elsewhere(good: Good) -> Image:
+def _elsewhere(good: DrawnAd) -> Image:
     panel = good.layout.panel
     shifted = moved(good.layout, 0.4 * em_px(good.layout), 0.4 * em_px(good.layout))
     return drawn(good.scene.image, shifted.model_copy(update={"panel": panel}), good.fonts)
 
 
 @defect("text drawn twice")
-def _ghost(good: Good) -> Image | None:
+def _ghost(good: DrawnAd) -> Image | None:
     shifted = moved(good.layout, 0.12 * em_px(good.layout), 0.08 * em_px(good.layout))
     return with_glyphs(good.image, glyph_mask(shifted, good.fonts), good.layout.fill)
 
 
 @defect("a second text over the first")
-def _second_text(good: Good) -> Image | None:
+def _second_text(good: DrawnAd) -> Image | None:
     other = respelled(moved(good.layout, 0.3 * em_px(good.layout), 0.5 * em_px(good.layout)), lambda text: text[::-1])
     return with_glyphs(good.image, glyph_mask(other, good.fonts), good.layout.fill) if other else None
 
 
 @defect("a second text elsewhere")
-def _watermark(good: Good) -> Image:
+def _watermark(good: DrawnAd) -> Image:
     ink = good.layout.ink
     down = 0.5 if ink.y + ink.height / 2 < 0.5 else -0.5
     shifted = moved(good.layout, 0.0, down * good.layout.size.height_px)
@@ -112,14 +112,14 @@ def _watermark(good: Good) -> Image:
 
 
 @defect("a line erased")
-def _line_erased(good: Good) -> Image:
+def _line_erased(good: DrawnAd) -> Image:
     left, top, right, bottom = outer_corners(good.layout.lines[0].ink, good.layout.size, 2)
     result = good.image.copy()
     result[top:bottom, left:right] = without_glyphs(good.scene.image, good.layout)[top:bottom, left:right]
     return result
 
 
-def _part_of_line(good: Good, start: float, end: float) -> Corners:
+def _part_of_line(good: DrawnAd, start: float, end: float) -> Corners:
     """A stretch of the first line, in fractions of its width."""
     left, top, right, bottom = outer_corners(good.layout.lines[0].ink, good.layout.size, 2)
     width = right - left
@@ -127,7 +127,7 @@ def _part_of_line(good: Good, start: float, end: float) -> Corners:
 
 
 @defect("a glyph or two erased")
-def _glyph_erased(good: Good) -> Image:
+def _glyph_erased(good: DrawnAd) -> Image:
     ground = without_glyphs(good.scene.image, good.layout)
     line = good.layout.lines[0]
     share = min(1.0, 1.5 / max(1, len(line.text)))
@@ -136,7 +136,7 @@ def _glyph_erased(good: Good) -> Image:
 
 
 @defect("the foot of a line erased")
-def _foot_erased(good: Good) -> Image:
+def _foot_erased(good: DrawnAd) -> Image:
     ground = without_glyphs(good.scene.image, good.layout)
     left, top, right, bottom = outer_corners(good.layout.lines[0].ink, good.layout.size)
     top += round(0.6 * (bottom - top))
@@ -144,13 +144,13 @@ def _foot_erased(good: Good) -> Image:
 
 
 @defect("a sticker on the text")
-def _sticker(good: Good) -> Image:
+def _sticker(good: DrawnAd) -> Image:
     box = _part_of_line(good, 0.3, 0.6)
     return in_box(good.image, box, lambda pixels: np.full_like(pixels, (230, 40, 40)))
 
 
 @defect("text crossed out")
-def _crossed_out(good: Good) -> Image:
+def _crossed_out(good: DrawnAd) -> Image:
     left, top, right, bottom = _part_of_line(good, 0.0, 1.0)
     middle, half_px = (top + bottom) // 2, max(2, em_px(good.layout) // 20)
     color = mean_colour(good.scene.image, (left, top, right, bottom))
@@ -158,14 +158,14 @@ def _crossed_out(good: Good) -> Image:
 
 
 @defect("a wrong digit in the picture only")
-def _wrong_digit(good: Good) -> Image | None:
+def _wrong_digit(good: DrawnAd) -> Image | None:
     digits = str.maketrans("0123456789", "8967012345")
     changed = respelled(good.layout, lambda text: text.translate(digits))
     return drawn(good.scene.image, changed, good.fonts) if changed else None
 
 
 @defect("a wrong letter in the picture only")
-def _wrong_letter(good: Good) -> Image:
+def _wrong_letter(good: DrawnAd) -> Image:
     letters = [letter for letter in good.layout.lines[0].text if letter.isalnum()]
     other = "뷁" if letters[0] >= "가" else "#"
     changed = respelled(good.layout, lambda text: text.replace(letters[0], other, 1))
@@ -173,13 +173,13 @@ def _wrong_letter(good: Good) -> Image:
 
 
 @defect("the text pale in the picture only")
-def _pale(good: Good) -> Image:
+def _pale(good: DrawnAd) -> Image:
     ground = without_glyphs(good.scene.image, good.layout)
     return np.asarray(np.rint(ground + (good.image.astype(np.float32) - ground) * 0.15).astype(np.uint8))
 
 
 @defect("its panel missing in the picture only")
-def _no_panel(good: Good) -> Image | None:
+def _no_panel(good: DrawnAd) -> Image | None:
     panel = good.layout.panel
     if panel is None or panel.opacity < 0.3:
         return None

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image as Pillow
 
-from benchmarks.creative.scenes import Scene, TrueObject
 from stages.values import Rect
+from testing.scenes.scene import Scene, TrueObject
 
 _DATA = Path(__file__).with_name("photographs.json")
 _SHORT_SIDE_PX = 1080

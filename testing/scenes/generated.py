@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import product
-from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 from PIL import Image as Pillow
 
-from benchmarks.creative import grounds, objects
 from stages.imaging.geometry import Bits, Image, bounds
 from stages.values import Rect, Size
+from testing.scenes import grounds, objects
+from testing.scenes.scene import Scene, TrueObject
 
 FORMATS = (
     (1080, 1080),
@@ -25,41 +25,6 @@ FORMATS = (
     (2160, 2160),
 )
 _LAYOUTS = ("centred", "left", "right", "low", "high", "two apart", "row of three", "five scattered")
-
-
-class TrueObject(NamedTuple):
-    """What is really in a picture: `mask` (height, width) where it is exact, else the box is all that is known."""
-
-    label: str
-    box: Rect
-    mask: Bits | None
-
-
-class Scene(NamedTuple):
-    name: str
-    image: Image
-    objects: tuple[TrueObject, ...]
-
-    @property
-    def size(self) -> Size:
-        return Size(width_px=self.image.shape[1], height_px=self.image.shape[0])
-
-    def true_mask(self) -> Bits:
-        """(height, width): the pixels of all true objects, boxes where no mask is known."""
-        masks = [object_mask(found, self.size) for found in self.objects]
-        return np.asarray(np.logical_or.reduce([self._nothing(), *masks]))
-
-    def _nothing(self) -> Bits:
-        return np.zeros(self.image.shape[:2], dtype=bool)
-
-
-def object_mask(found: TrueObject, size: Size) -> Bits:
-    if found.mask is not None:
-        return found.mask
-    left, top, right, bottom = (round(value) for value in found.box.corners_px(size))
-    mask = np.zeros((size.height_px, size.width_px), dtype=bool)
-    mask[top:bottom, left:right] = True
-    return mask
 
 
 def scenes(first: int) -> Iterator[Callable[[], Scene]]:

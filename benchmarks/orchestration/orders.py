@@ -1,4 +1,4 @@
-"""Orders variants and watches what becomes of them."""
+"""Orders variants and notes what becomes of each, and when."""
 
 from __future__ import annotations
 
@@ -18,21 +18,24 @@ from sqlalchemy.pool import QueuePool
 from resources.postgres.notifier import STATEMENTS
 from resources.postgres.queries import load
 from service.demo import ENGLISH, KOREAN
+from service.shop import Shop
+from testing.waiting import until
 
 TENANT = "bench"
-_STATEMENTS = Path(__file__).with_name("shop.sql")
+_STATEMENTS = Path(__file__).with_name("orders.sql")
 _KEPT_PARTITIONS = 8_000
 _RELOADED_WITHIN_S = 0.5
 
 
-class Shop:
-    """Commits variants and notes when each commit returned and when each state was announced, in seconds since 1970.
+class Orders:
+    """Notes when each commit of a variant returned and when each state was announced, in seconds since 1970.
 
     `pictures` are the URLs of stored images that its variants take in turn.
     """
 
     def __init__(self, url: str, pictures: Sequence[str] = ()) -> None:
         self._engine = create_engine(url, poolclass=QueuePool)
+        self._shop = Shop(self._engine)
         self.committed_s: dict[str, float] = {}
         self.seen_s: dict[tuple[str, str, str], float] = {}
         self._ends = threading.Event()
@@ -44,8 +47,8 @@ class Shop:
         self._connection.cursor().execute(str(load(STATEMENTS)["listen_for_changes"]))
         self._watcher = threading.Thread(target=self._watch)
         self._watcher.start()
-        self.rows("add_tenant", tenant=TENANT)
-        self._images = [str(self.rows("add_image", tenant=TENANT, url=url)[0].image_asset_id) for url in pictures]
+        self._shop.add_tenant(TENANT)
+        self._images = [self._shop.add_image(url, tenant=TENANT) for url in pictures]
 
     def rows(self, query: str, **parameters: Any) -> list[Any]:
         with self._engine.begin() as connection:
@@ -68,27 +71,26 @@ class Shop:
             connection.execute(statements["reload_configuration"])
         time.sleep(_RELOADED_WITHIN_S)
 
-    def order(self, variants: int, *, per_job: int = 3) -> list[str]:
-        """So many variants in jobs of three, each job in one transaction."""
-        jobs = [str(row.job_id) for row in self.rows("add_jobs", tenant=TENANT, jobs=-(-variants // per_job))]
-        self.rows("add_copy", jobs=jobs, korean=KOREAN, english=ENGLISH)
-        ordered: list[str] = []
+    def place(self, variants: int, *, per_job: int = 3) -> list[str]:
+        """So many variants in jobs of three that are handed over already; the variants of a job in one transaction."""
+        jobs = self._shop.order(
+            -(-variants // per_job), tenant=TENANT, korean=KOREAN, english=ENGLISH, step="vlm_analyze"
+        )
+        placed: list[str] = []
         for number, job in enumerate(jobs):
             many = min(per_job, variants - number * per_job)
-            keys = [
-                str(row.job_variants_id)
-                for row in self.rows("add_variants", job=job, variants=many, images=self._images)
-            ]
+            keys = list(map(str, self._shop.add_variants(job, self._images, many, status="done")))
             self.committed_s.update(dict.fromkeys(keys, time.time()))
-            ordered += keys
-        return ordered
+            placed += keys
+        return placed
 
     def until_complete(self, variants: list[str], *, within_s: float = 300.0) -> None:
-        give_up_s = time.monotonic() + within_s
-        while self.rows("complete_count", variants=variants)[0][0] < len(variants):
-            if time.monotonic() > give_up_s or self.rows("failed_count", variants=variants)[0][0]:
-                raise RuntimeError(f"not all of {len(variants)} variants were complete within {within_s:g} s")
-            time.sleep(0.1)
+        until(f"{len(variants)} complete variants", lambda: self._complete(variants), within_s=within_s, every_s=0.1)
+
+    def _complete(self, variants: list[str]) -> bool:
+        if self.rows("failed_count", variants=variants)[0][0]:
+            raise RuntimeError(f"of {len(variants)} variants some have failed, which the benchmark does not expect")
+        return bool(self.rows("complete_count", variants=variants)[0][0] == len(variants))
 
     def latencies_s(self, variants: Iterable[str]) -> dict[str, list[float]]:
         """From commit to each milestone, for each variant that reached it."""

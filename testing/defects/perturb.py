@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from benchmarks.creative.scenes import Scene
 from stages.imaging.geometry import Corners, Image, outer_corners
 from stages.type.fonts import Fonts
-from stages.type.glyphs import advances, drawn
+from stages.type.glyphs import advances
 from stages.values import GlyphRun, Layout, Panel, Rect, Rgb, TextLine
+from testing.scenes.scene import Scene
 
 
-class Good(NamedTuple):
-    """An ad without fault: its scene, what was drawn, and the picture."""
+class DrawnAd(NamedTuple):
+    """An ad: its scene, the layout that the overlay stage recorded, and the picture."""
 
     scene: Scene
     layout: Layout
@@ -23,27 +21,10 @@ class Good(NamedTuple):
     fonts: Fonts
 
 
-class Bad(NamedTuple):
-    """The same ad with a defect; the layout is what the overlay stage would have recorded."""
-
-    layout: Layout
-    image: Image
-
-
-Change = Callable[[Good], Layout | Image | None]
+Change = Callable[[DrawnAd], Layout | Image | None]
 """A layout is drawn anew, so record and picture agree; a picture leaves the record as it was. None: not for this ad."""
 
 DEFECTS: dict[str, Change] = {}
-
-
-def spoil(defect: str, good: Good) -> Bad | None:
-    """None where the defect does not apply: a wrong digit to a copy without one, exchanged colours to a grey ad."""
-    changed = DEFECTS[defect](good)
-    if changed is None:
-        return None
-    if isinstance(changed, Layout):
-        return Bad(changed, drawn(good.scene.image, changed, good.fonts))
-    return None if np.array_equal(changed, good.image) else Bad(good.layout, changed)
 
 
 def defect(name: str) -> Callable[[Change], Change]:
@@ -97,7 +78,7 @@ def em_px(layout: Layout) -> int:
     return layout.font_size_px
 
 
-def largest_object(good: Good) -> Rect | None:
+def largest_object(good: DrawnAd) -> Rect | None:
     return max((found.box for found in good.scene.objects), key=lambda box: box.area, default=None)
 
 
