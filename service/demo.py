@@ -14,7 +14,7 @@ from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance, ImageFilter
+from PIL import Image
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
@@ -22,20 +22,22 @@ from resources.fonts import installed_fonts
 from resources.images import ImageStore, png
 from resources.postgres.queries import load
 from resources.settings import SettingError, Settings
-from service.contact_sheet import FinishedVariant, contact_sheet
+from service.contact_sheet import FinishedVariant, contact_sheet, plan_sheet
 from service.postgres import PostgresError
 from service.running import ServiceError, port_note, running_environment, start, stop
 from service.shop import Shop, image_url, store
 from service.state import State
 from stages.imaging.geometry import size_of
-from stages.values import Detections, Layout, Overlap, Plan, Readability, Recognition, Verdict
+from stages.values import Detections, Overlap, Plan, Readability, Recognition, Verdict
 
 TENANT = "demo-cafe"
 _STATEMENTS = Path(__file__).with_name("demo.sql")
-KOREAN = "오늘 볶은 원두로 내린 커피 한 잔, 아메리카노 3,900원"
-ENGLISH = "A cup of coffee from beans roasted today, americano 3,900 won"
+KOREAN = "나른한 오후를 깨우는 커피, 아메리카노 3,900원"
+ENGLISH = "The coffee that wakes a drowsy afternoon, americano 3,900 won"
 _GIVE_UP_S = 300.0
 _SIDE_PX = 1080
+# Left, top, right and bottom of the square; docs/licences.md names the photographers.
+_PHOTOGRAPHS = {"coffee": (200, 0, 600, 400), "chelsea": (151, 0, 451, 300), "rocket": (106, 0, 533, 427)}
 
 
 class DemoError(Exception):
@@ -106,7 +108,6 @@ class Demo:
                     ad=images.load(row.ad_url),
                     detections=Detections.model_validate(results["yolo_detect"]),
                     plan=Plan.model_validate(results["planner"]),
-                    layout=Layout.model_validate(results["overlay"]),
                     recognition=Recognition.model_validate(results["ocr_eval"]),
                     readability=Readability.model_validate(results["readability_eval"]),
                     overlap=Overlap.model_validate(results["iou_eval"]),
@@ -121,35 +122,12 @@ class Demo:
 
 
 def generated_images() -> Iterator[NDArray[np.uint8]]:
-    """Three different pictures of one real photograph, each (1080, 1080, 3): room above, beside, and a close-up."""
+    """Squares of three photographs that scikit-image brings along, each of shape (1080, 1080, 3)."""
     from skimage import data
 
-    photograph = Image.fromarray(data.coffee())
-    mirrored = photograph.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    yield _graded(_with_room(photograph, above_px=200), brightness=1.0, color=1.0, contrast=1.0)
-    yield _graded(
-        _with_room(mirrored.crop((60, 0, 460, 400)), above_px=110, beside_px=110),
-        brightness=1.1,
-        color=0.9,
-        contrast=1.05,
-    )
-    yield _graded(photograph.crop((200, 0, 600, 400)), brightness=0.8, color=1.15, contrast=0.9)
-
-
-def _with_room(photograph: Image.Image, *, above_px: int = 0, beside_px: int = 0) -> Image.Image:
-    """The photograph on a larger canvas; its edge goes on there out of focus, as a table does."""
-    wide = np.pad(np.asarray(photograph), ((above_px, 0), (beside_px, 0), (0, 0)), mode="edge")
-    blurred = np.asarray(Image.fromarray(wide).filter(ImageFilter.GaussianBlur(14)))
-    y, x = np.mgrid[: wide.shape[0], : wide.shape[1]]
-    sharp = np.clip(np.minimum(y - above_px if above_px else 99, x - beside_px if beside_px else 99) / 12, 0, 1)
-    return Image.fromarray((blurred + (wide.astype(float) - blurred) * sharp[..., None]).astype(np.uint8))
-
-
-def _graded(picture: Image.Image, *, brightness: float, color: float, contrast: float) -> NDArray[np.uint8]:
-    picture = picture.resize((_SIDE_PX, _SIDE_PX), Image.Resampling.LANCZOS)
-    picture = ImageEnhance.Brightness(picture).enhance(brightness)
-    picture = ImageEnhance.Color(picture).enhance(color)
-    return np.asarray(ImageEnhance.Contrast(picture).enhance(contrast))
+    for name, square_px in _PHOTOGRAPHS.items():
+        square = Image.fromarray(getattr(data, name)()).crop(square_px)
+        yield np.asarray(square.resize((_SIDE_PX, _SIDE_PX), Image.Resampling.LANCZOS))
 
 
 def table(finished: Sequence[tuple[FinishedVariant, dict[str, float]]]) -> str:
@@ -182,9 +160,12 @@ def play(state: State, running: Settings) -> str:
     demo.generate()
     seconds = demo.watch()
     finished = list(demo.finished())
-    sheet = state.folder / "contact-sheet.png"
-    sheet.write_bytes(png(contact_sheet([variant for variant, _ in finished], installed_fonts(running.font_folders))))
-    print(f"\n{table(finished)}\n\ncontact sheet: {sheet}")
+    print(f"\n{table(finished)}\n")
+    variants, fonts = [variant for variant, _ in finished], installed_fonts(running.font_folders)
+    for name, draw in (("ads", contact_sheet), ("plans", plan_sheet)):
+        sheet = state.folder / f"{name}.png"
+        sheet.write_bytes(png(draw(variants, fonts)))
+        print(f"{name}: {sheet}")
     return f"job done: {len(finished)} of {len(finished)} variants in {seconds:.1f} s"
 
 
