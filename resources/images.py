@@ -1,4 +1,4 @@
-"""The pictures of all parts: `/assets/...` URLs below one folder, read safely and written whole."""
+"""The pictures of all teams: `/assets/...` URLs below one folder, read safely and written atomically."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from resources.recent_pictures import Pixels, RecentPictures
 from stages.imaging.arrays import Mask, Picture
 from stages.values import StageError
 
-# Kept from before ultralytics puts its own in its place, which installs packages for files that it does not know.
+# Pillow's own: ultralytics replaces Image.open with a function that installs packages for unknown files.
 _open_image = Image.open
 _URL_PREFIX = "/assets/"
-# Named, because Pillow hands EPS to Ghostscript. It knows the last two only once their plug-ins are imported.
+# Listed, because Pillow gives EPS files to Ghostscript. The last two are known only once their plug-ins are imported.
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", TiffImagePlugin.TiffImageFile.format, WebPImagePlugin.WebPImageFile.format)
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}")
 _KIND = re.compile(r"[a-z][a-z_]{0,31}")
@@ -35,9 +35,9 @@ _RECENT_BYTES = 128_000_000
 
 
 class ImageStore:
-    """Reads and writes below `root`. Nothing outside it is ever touched, whatever the database says.
+    """Reads and writes below `root`, and never outside it, whatever URL the database has.
 
-    What it hands out is read-only: the same picture is decoded once, as long as it is among the last.
+    The arrays it returns are read-only. A picture is decoded once, as long as it is among those used last.
     """
 
     def __init__(self, root: Path, max_pixels: int = 50_000_000) -> None:
@@ -65,7 +65,7 @@ class ImageStore:
     def _decode(self, image_url: str, content: bytes, convert: Callable[[Image.Image], Pixels]) -> Pixels:
         try:
             with warnings.catch_warnings():
-                # The limit below is ours; Pillow's own only warns.
+                # The limit is checked below; Pillow's own only warns.
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 with _open_image(io.BytesIO(content), formats=_FORMATS) as image:
                     self._check_size(image_url, image.size)
@@ -79,7 +79,7 @@ class ImageStore:
             ) from error
 
     def save(self, image: Picture | Mask, *, tenant_id: str, kind: str, day: date, name: UUID) -> str:
-        """Writes a PNG and returns its URL. The file appears whole or not at all; twice the same is once.
+        """Writes a PNG file, whole or not at all, and returns its URL. Saving the same picture again changes nothing.
 
         `image` has shape (height, width, 3), or (height, width) for a mask. Raises StageError for a tenant or kind
         that is no plain name.
@@ -109,7 +109,7 @@ class ImageStore:
                     yield f"{_URL_PREFIX}{path.relative_to(self._root).as_posix()}"
 
     def remove(self, image_url: str) -> None:
-        """Removes one of our own pictures; one that is gone already is well."""
+        """Removes one of our own pictures, if it is still there."""
         if not image_url.startswith(f"{_URL_PREFIX}yh/"):
             raise StageError(f"image_url {image_url!r} belongs to another part, which alone may remove it")
         self._path(image_url).unlink(missing_ok=True)
@@ -167,19 +167,19 @@ class ImageStore:
 
 
 def png(image: Picture | Mask) -> bytes:
-    """The same picture always becomes the same bytes."""
+    """The picture as a PNG file; the same picture always becomes the same bytes."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG", compress_level=4)
     return buffer.getvalue()
 
 
 def content_name(variant: UUID, image: Picture | Mask) -> UUID:
-    """A file name that the variant and the picture decide, so that a repeated stage writes the same file."""
+    """A file name made from the variant and the pixels, so that a repeated stage writes the same file."""
     return uuid5(variant, f"{image.shape} {hashlib.sha256(image.tobytes()).hexdigest()}")
 
 
 def _key(content: bytes, mode: str) -> str:
-    """By content, so that a file that somebody replaced is another picture; `mode` is Pillow's."""
+    """Made from the content, so that a replaced file is another picture. `mode` is Pillow's."""
     return f"{mode} {hashlib.sha256(content).hexdigest()}"
 
 

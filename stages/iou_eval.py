@@ -1,4 +1,4 @@
-"""How much of each object lies under the text: IoU, and coverage, which is what counts."""
+"""How much of each object lies under the text: the IoU, and the coverage, by which an ad is judged."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from stages.values import DetectedObject, Detections, Layout, ObjectOverlap, Ove
 COVERAGE_LIMIT = 0.02
 """An object is overlapped when more than this share of it lies under ink; IoU misses small objects."""
 HIDES = 0.5
-"""Opacity from which what lies under a panel counts as hidden."""
+"""A panel of at least this opacity hides what lies under it."""
 
 
 def overlap(layout: Layout, detections: Detections) -> Overlap:
-    """The ink of the drawn lines against each object, objects in their given order.
+    """IoU and coverage of each object by the ink of the drawn lines, in the order of the detections.
 
     IoU = |A∩B| / |A∪B|, coverage = |A∩B| / |B|, text on objects = |A ∩ ∪B| / |A|, with A the union of the
     ink rectangles of the lines, in fractions of the picture.

@@ -1,4 +1,4 @@
-"""The contrast of the glyphs as drawn against the pixels beside them, as a distribution."""
+"""The contrast between the drawn glyphs and the pixels next to them, as a distribution over those pixels."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class _LineContrast(NamedTuple):
 def measure(original: Picture, rendered: Picture, layout: Layout, fonts: Fonts) -> Readability:
     """WCAG ratios of each line's measured colour against the ring of up to 3 px around its glyphs.
 
-    The colour is read from the fully covered pixels of `rendered`, never taken from the layout. The ring is
-    taken from the picture without the glyphs (panel included) and from the finished ad, whichever is worse at
-    each pixel, so a panel that was not drawn or a second text in the ring counts. The percentiles
-    are over all lines; AA, AAA and the score follow the weakest line, which good ones must not hide. Both
-    pictures are (height, width, 3) uint8 RGB; StageError when one has another size than the layout.
+    The colour is measured on the fully covered pixels of `rendered`; the layout's colour is not used. Each pixel of
+    the ring is taken both from the original with its panel and from the finished ad, and the worse of the two
+    contrasts counts: a panel that was not drawn, or other text in the ring, then shows. The percentiles are over all
+    lines. AA, AAA and the score are those of the weakest line. Both pictures are (height, width, 3) uint8 RGB.
+    Raises StageError when one of them has another size than the layout.
     """
     for name, picture in (("original", original), ("rendered", rendered)):
         if size_of(picture) != layout.size:

@@ -1,4 +1,4 @@
-"""From the objects a detector found to what the text must not cover."""
+"""What the text must not cover: the objects that a detector found, and the mask of the pixels to keep clear."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from stages.values import OBJECT_MARGIN, DetectedObject, Detections, ModelInfo, 
 def detections_with_mask(
     found: Sequence[DetectedObject], size: Size, model: ModelInfo, masks: Sequence[Mask] | None = None
 ) -> tuple[Detections, Mask]:
-    """The objects in a fixed order and the forbidden mask, (height, width) uint8, 255 = keep clear.
+    """The objects, surest first, and the forbidden mask, (height, width) uint8, 255 = keep clear.
 
-    Boxes are clipped to the picture, those without area are dropped. `masks` are one per object,
-    (height, width), non-zero on the object; where given they are kept clear instead of the box. Raises
-    StageError for a mask of another size.
+    Boxes are clipped to the picture, and those without area are dropped. `masks`, where the detector gives them, are
+    one per object, (height, width), non-zero on the object; they are then kept clear in place of the boxes. Around each
+    object OBJECT_MARGIN of the shorter side is kept clear as well. Raises StageError for a mask of another size.
     """
     if masks is not None and len(masks) != len(found):
         raise StageError(f"the detector gave {len(masks)} masks for {len(found)} objects; it must give one for each")

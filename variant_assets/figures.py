@@ -1,4 +1,4 @@
-"""The figures of a stage that people read beside its materialization."""
+"""The figures of a stage's result that Dagster shows with its materialization."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Figures = dict[str, Any]
 
 @singledispatch
 def figures(value: Value) -> Figures:
-    """Dagster metadata: numbers where there are numbers, words where there are reasons."""
+    """A value's figures as Dagster metadata."""
     raise TypeError(f"no figures are defined for {type(value).__name__}")
 
 

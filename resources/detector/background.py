@@ -1,7 +1,7 @@
-"""How much each place of a picture stands out, without trained weights.
+"""Saliency by robust background detection, without trained weights.
 
-Zhu et al., "Saliency Optimization from Robust Background Detection" (CVPR 2014): a region joined to much of the
-picture's border is background, and what differs from the background in colour is not.
+Zhu et al., "Saliency Optimization from Robust Background Detection" (CVPR 2014): a region that is connected
+to much of the picture's border is background; a region whose colour differs from the background's is salient.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ LEAST_SIDE_PX = 16  # of a very narrow one
 REGIONS = 220
 SLIC_ROUNDS = 5
 LEAST_REGION_PERCENT = 25
-COLOR_SIGMA = 10.0  # Lab units: colours so far apart begin to be another region's
+COLOR_SIGMA = 10.0  # Lab units: colours that differ by more belong to another region
 SPACE_SIGMA = 0.4
 CLEAR_CONTRAST = 30.0  # Lab units: an object so far from its background is fully salient
-LEAST_ROOM = 0.15  # of saliency above the background's; with less, nothing stands out fully
+LEAST_ROOM = 0.15  # of saliency above the background's; with less, nothing is fully salient
 SMOOTHNESS = 0.1
 
 
 class _Regions(NamedTuple):
-    """Superpixels: `labels` (height, width), and by label the Lab colour, the centre and which ones touch."""
+    """Superpixels: `labels` (height, width) and, by label, the Lab colour, the centre and the neighbours."""
 
     labels: NDArray[np.int32]
     colors: Floats32
@@ -36,8 +36,8 @@ class _Regions(NamedTuple):
     border: NDArray[np.int64]
 
 
-def standing_out(image: Picture) -> Floats32:
-    """0…1 for each pixel of the picture reduced to SIDE_PX: 0 as the background, 1 as what stands out most."""
+def background_saliency(image: Picture) -> Floats32:
+    """0…1 for each pixel of the picture reduced to SIDE_PX: 0 on the background, 1 on what is most salient."""
     lab = _small_lab(image)
     regions = _regions(lab)
     apart = np.sqrt(((regions.colors[:, None] - regions.colors[None]) ** 2).sum(axis=2))
@@ -83,7 +83,7 @@ def _region_means(values: Floats32, labels: NDArray[np.int32]) -> Floats32:
 
 
 def _background_share(regions: _Regions, apart: Floats32) -> Floats32:
-    """1 for a region whose colour spreads along the border, 0 for one the border hardly knows (eq. 3 to 5)."""
+    """1 for a region whose colour is found along much of the border, 0 where it is hardly found there (eq. 3 to 5)."""
     near = np.where(regions.touching, apart, np.inf).min(axis=1)
     usual = float(near[np.isfinite(near)].mean()) if np.isfinite(near).any() else 0.0
     linked = regions.touching.copy()
@@ -98,7 +98,7 @@ def _background_share(regions: _Regions, apart: Floats32) -> Floats32:
 
 
 def _contrast(regions: _Regions, apart: Floats32, background: Floats32) -> Floats32:
-    """0…1: how far the region's colour is from the background's, the nearer parts of it counting more."""
+    """0…1: the distance of a region's colour from the background's, weighted by nearness."""
     distance = ((regions.centres[:, None] - regions.centres[None]) ** 2).sum(axis=2)
     weight = np.exp(-distance / (2 * SPACE_SIGMA**2)) * background
     contrast = (apart * weight).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-6)
@@ -106,7 +106,7 @@ def _contrast(regions: _Regions, apart: Floats32, background: Floats32) -> Float
 
 
 def _smoothed(regions: _Regions, apart: Floats32, background: Floats32, salient: Floats32) -> Floats32:
-    """Saliency that agrees with both cues and changes where the colours do (eq. 9, a linear system)."""
+    """Saliency that fits both measures and changes only where colours change (eq. 9, a linear system)."""
     around = regions.touching.astype(np.float32)
     linked = regions.touching | (around @ around > 0)
     weight = np.where(linked, np.exp(-(apart**2) / (2 * COLOR_SIGMA**2)) + SMOOTHNESS, 0)

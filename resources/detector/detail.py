@@ -1,4 +1,4 @@
-"""Where a picture shows detail: objects have more of it than the ground they stand on, and are in focus."""
+"""Detail in a picture: objects have more texture than the ground under them, and they are in focus."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from stages.imaging.arrays import Bits, Floats32, Picture
 from stages.imaging.resizing import shrunk
 
 TEXTURE_AROUND_PX = 4.0
-SHARP_SIDE_PX = 512  # of the picture that focus looks at: in a smaller one all is sharp
+SHARP_SIDE_PX = 512  # of the picture whose sharpness is measured: in a smaller one everything is sharp
 SHARP_AROUND_PX = 8.0
 
 
 def detail(image: Picture, small: Picture) -> Floats32:
-    """0…2 for each pixel of `small`, which is `image` reduced: texture beyond the border's, and sharpness."""
+    """0…2 for each pixel of `small`, which is `image` reduced: texture stronger than the border's, plus sharpness."""
     import cv2
 
     height, width = small.shape[:2]
@@ -21,7 +21,7 @@ def detail(image: Picture, small: Picture) -> Floats32:
 
 
 def _texture(small: Picture) -> Floats32:
-    """0…1: how much stronger the local gradient is than that of the border, continued over the picture."""
+    """0…1: how much stronger the local gradient is than one extrapolated from the border."""
     import cv2
 
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
@@ -35,14 +35,14 @@ def _texture(small: Picture) -> Floats32:
 
 
 def _sharpness(image: Picture) -> Floats32:
-    """0…1: the finest contrast around each pixel, of a picture reduced to SHARP_SIDE_PX; what is out of focus has none.
+    """0…1: the contrast of the finest details around each pixel; what is out of focus has none.
 
-    It asks nothing of the border, so it also finds an object that the border cuts.
+    The border plays no part, so it also finds an object that reaches over the border.
     """
     import cv2
 
     grey = cv2.cvtColor(shrunk(image, SHARP_SIDE_PX), cv2.COLOR_RGB2GRAY).astype(np.float32)
-    # Contrast as the eye sees it: of dark things as much as of bright ones.
+    # Contrast as the eye sees it: relative to the brightness.
     lightness = 40 * np.log1p(grey / 8)
     fine = np.abs(cv2.GaussianBlur(lightness, (0, 0), 0.7) - cv2.GaussianBlur(lightness, (0, 0), 1.4))
     around = cv2.GaussianBlur(fine, (0, 0), SHARP_AROUND_PX)

@@ -1,4 +1,4 @@
-"""What analyses a picture and judges an ad: the interface."""
+"""The interface of vision-language models, which analyse a picture and judge an ad."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ class VisionModel(Protocol):
     def info(self) -> ModelInfo: ...
 
     def load(self) -> None:
-        """Loads what it needs, once per process, before the first picture rather than at it."""
+        """Loads what the model needs, once per process, so that the first picture does not wait for it."""
         ...
 
     @property
     def survives_fork(self) -> bool:
-        """Whether what `load` makes works in a forked process: no threads, no open connections, no GPU."""
+        """Whether a forked process can use what `load` made: no threads, no open connections, no GPU."""
         ...
 
     def analyze(self, image: Picture, copy: str) -> Analysis:
-        """Does this picture suit this copy, and what type would? `None` for what the model cannot know."""
+        """Whether the picture suits the copy, and which type would. `None` for what the model cannot know."""
         ...
 
     def judge(self, ad: Picture, copy: str, brief: str) -> Judgement:

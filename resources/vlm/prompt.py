@@ -1,4 +1,4 @@
-"""The prompts, by version. A change of words is a new version, so that every stored answer names what was asked."""
+"""The prompts, by version. Changed words are a new version: each stored answer names the version of its prompt."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ def _template(version: str) -> str:
 
 
 def prompt(version: str, **data: str) -> str:
-    """The prompt of a version with its data between the marks; a mark inside the data ends nothing."""
+    """The prompt of a version with the data in its place. Closing marks inside the data are made harmless."""
     apart = {name: value.replace("</", "< /").replace("{", "(").replace("}", ")") for name, value in data.items()}
     return _template(version).format(**apart)

@@ -1,4 +1,4 @@
-"""How much a place in a picture matters and how busy it is, on a coarse grid; no model needed."""
+"""How important and how busy each place of a picture is, on a coarse grid and without a model."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def maps(image: Picture, grid: Grid) -> Maps:
 
 
 def saliency(picture: Floats, grid: Grid) -> Floats:
-    """The spectral residual joined with the colour distance from the picture's border.
+    """The mean of the spectral residual and the colour distance from the picture's border.
 
     `picture` is (4 · rows, 4 · columns, 3) in 0…1; the result is (rows, columns) in 0…1.
     """
@@ -54,7 +54,7 @@ def saliency(picture: Floats, grid: Grid) -> Floats:
     strange = spectral_residual(cells.mean(axis=-1), _neighbourhood_mean, _LEAST_AMPLITUDE)
     border = np.concatenate([cells[0], cells[-1], cells[:, 0], cells[:, -1]])
     apart = np.linalg.norm(cells - np.median(border, axis=0), axis=-1)
-    return scaled(0.5 * scaled(box_mean(strange, 2)) + 0.5 * scaled(box_mean(apart, 1)))
+    return to_unit_range(0.5 * to_unit_range(box_mean(strange, 2)) + 0.5 * to_unit_range(box_mean(apart, 1)))
 
 
 def _neighbourhood_mean(values: Floats) -> Floats:
@@ -67,8 +67,8 @@ def per_cell(values: Floats, grid: Grid) -> Floats:
     return np.asarray(blocks.mean(axis=(1, 3)))
 
 
-def scaled(values: Floats) -> Floats:
-    """To 0…1; the top two percent are cut so that one bright spot does not hide the rest."""
+def to_unit_range(values: Floats) -> Floats:
+    """Scaled to 0…1. The top two percent all become 1, so that one bright spot does not darken the rest."""
     low, high = float(values.min()), float(np.percentile(values, 98))
     return np.clip((values - low) / (high - low), 0.0, 1.0) if high - low > 1e-6 else np.zeros_like(values)
 

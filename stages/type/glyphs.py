@@ -1,4 +1,4 @@
-"""Glyphs and panels as pixels. Renderer and measurement share these, so both see the same ink."""
+"""Glyphs as pixels. The stage that draws and those that measure use the same functions, so they get the same ink."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def line_ink(runs: Sequence[tuple[str, FontFace]], font_size_px: int, fonts: Fon
 
 
 def runs_ink(runs: Sequence[GlyphRun], font_size_px: int, fonts: Fonts) -> Corners:
-    """(left, top, right, bottom) in px of the ink of placed runs, whole where a picture's border would cut it off."""
+    """(left, top, right, bottom) in px of the ink of placed runs, also beyond the border of a picture."""
     widths = advances([(run.text, run.face) for run in runs], font_size_px, fonts)
     left_px, top_px = (
         math.floor(min(origins)) - 2 * font_size_px
@@ -65,7 +65,7 @@ def runs_ink(runs: Sequence[GlyphRun], font_size_px: int, fonts: Fonts) -> Corne
 
 
 def advances(runs: Sequence[tuple[str, FontFace]], font_size_px: int, fonts: Fonts) -> list[int]:
-    """Whole px by which each run moves the pen."""
+    """The advance width of each run, in whole px."""
     return [round(fonts.load(face, font_size_px).getlength(text)) for text, face in runs]
 
 
@@ -81,17 +81,17 @@ def placed_runs(
 
 
 def draw_layout(image: Picture, layout: Layout, fonts: Fonts) -> Picture:
-    """The picture with everything the layout says: the ad."""
+    """The ad: the picture with the panel and the glyphs of the layout."""
     return with_glyphs(without_glyphs(image, layout), glyph_mask(layout, fonts), layout.fill)
 
 
 def without_glyphs(image: Picture, layout: Layout) -> Picture:
-    """The picture as it lies under the glyphs: the panel drawn, no text."""
+    """The picture with the panel of the layout and without its glyphs."""
     return with_panel(image, layout.panel) if layout.panel else image.copy()
 
 
 def with_glyphs(image: Picture, mask: Mask, fill: Rgb) -> Picture:
-    """The picture with `fill` drawn through the glyph mask."""
+    """The picture with `fill` blended in by the coverage of the glyph mask."""
     result, found = image.copy(), bounds(mask)
     if found is not None:
         left, top, right, bottom = found

@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as hnp
 
 from stages.imaging.arrays import Picture
 from stages.imaging.blending import blend
-from stages.imaging.colour import BLACK, INK, WHITE, choose_colours, smallest_scrim
+from stages.imaging.colour import BLACK, INK, WHITE, choose_colours, weakest_scrim
 from stages.imaging.contrast import (
     contrast_ratio,
     first_percentile,
@@ -88,7 +88,7 @@ def test_a_checkerboard_fails_however_good_its_best_pixel_is() -> None:
 
 
 @given(pixels, rgb, st.sampled_from([3.0, 4.5]))
-def test_the_chosen_paint_always_proves_the_ratio(ground: Picture, recommended: Rgb, ratio: float) -> None:
+def test_the_chosen_colours_always_reach_the_ratio(ground: Picture, recommended: Rgb, ratio: float) -> None:
     paint = choose_colours([ground], recommended, ratio)
     shaded = blend(ground, paint.scrim, paint.opacity)
     assert first_percentile(paint.fill, shaded) == paint.contrast_p1 >= ratio
@@ -96,7 +96,7 @@ def test_the_chosen_paint_always_proves_the_ratio(ground: Picture, recommended: 
 
 @given(pixels, st.sampled_from([3.0, 4.5]))
 def test_a_scrim_is_no_stronger_than_it_must_be(ground: Picture, ratio: float) -> None:
-    paint = smallest_scrim([ground], WHITE, BLACK, ratio)
+    paint = weakest_scrim([ground], WHITE, BLACK, ratio)
     assert paint is not None
     if paint.opacity > 0:
         weaker = blend(ground, BLACK, paint.opacity - 0.01)

@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from resources.detector.saliency import SaliencyDetector
+from stages.imaging.arrays import Picture
 from stages.imaging.geometry import iou, overlap_area
 from stages.values import Rect
 
 DETECTOR = SaliencyDetector()
-Picture = NDArray[np.uint8]
 
 
 def scene(*discs: tuple[int, int, int], side_px: int = 400, background: int = 210) -> Picture:
