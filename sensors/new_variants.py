@@ -20,7 +20,7 @@ from orchestration.fair_queue import FairQueue
 from resources.postgres.database import Database, StartableVariant
 from resources.postgres.notifier import Heard, Listening, ListeningLost
 from resources.settings import MOST_SENSOR_COPIES, parse_setting
-from variant_assets.assets import STAGES
+from stages.pipeline import STAGE_NAMES
 from variant_assets.job import variant_pipeline
 from variant_assets.partitions import job_variants
 from variant_assets.runs import (
@@ -34,7 +34,6 @@ from variant_assets.runs import (
 
 # What one tick takes; more waits for the next tick, a moment later.
 MOST_PER_TICK = 100
-_STAGE_NAMES = [asset.key.to_user_string() for asset in STAGES]
 
 
 @dataclass(frozen=True)
@@ -151,12 +150,12 @@ def _not_run_before(
 
 def run_request(variant: StartableVariant, fair_queue: FairQueue) -> dg.RunRequest:
     """One run for one variant, from the stage it waits for to the end, at its tenant's next place in the queue."""
-    left = _STAGE_NAMES[_STAGE_NAMES.index(variant.start_stage) :]
+    left = STAGE_NAMES[STAGE_NAMES.index(variant.start_stage) :]
     return dg.RunRequest(
         run_key=run_key(variant),
         partition_key=str(variant.job_variants_id),
         # The job as a whole is built already; of a selection each run builds a job of its own.
-        asset_selection=None if left == _STAGE_NAMES else [dg.AssetKey(name) for name in left],
+        asset_selection=None if left == STAGE_NAMES else [dg.AssetKey(name) for name in left],
         tags={
             "job_variants/job_id": str(variant.job_id),
             "job_variants/tenant_id": variant.tenant_id or "none",

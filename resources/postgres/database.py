@@ -41,7 +41,7 @@ class NotReady(StageRefused):
 
 # The SQLSTATEs that sql/ raises on purpose.
 _REFUSALS: dict[str, type[StageRefused]] = {"JV404": UnknownVariant, "JV409": ClaimLost, "JV412": NotReady}
-_SAVE = {
+SAVE_QUERIES = {
     "vlm_analyze": "save_vlm_analyze",
     "yolo_detect": "save_yolo_detect",
     "planner": "save_planner",
@@ -166,7 +166,7 @@ class Database:
                 named("finish_stage"), {"variant": key, "stage": stage, "run": run_id}
             ).scalar_one()
             connection.execute(
-                named(_SAVE[stage]),
+                named(SAVE_QUERIES[stage]),
                 {
                     "variant": key,
                     "job": str(variant.job_id),

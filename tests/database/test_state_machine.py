@@ -9,7 +9,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
 from resources.postgres.database import ClaimLost, Database, NotReady, UnknownVariant, variant_id
-from testing.shop import STAGES, Shop, output, work_through
+from stages.pipeline import STAGE_NAMES
+from testing.shop import Shop, output, work_through
 
 RESULTS = "SELECT count(*) FROM variant_results WHERE job_variants_id = :v"
 
@@ -239,7 +240,9 @@ def test_the_newest_finished_copy_is_used_and_else_the_description(db: Database,
 
 
 MOVES = st.lists(
-    st.tuples(st.sampled_from(["begin", "finish", "fail", "rewind", "recover", "complete"]), st.sampled_from(STAGES)),
+    st.tuples(
+        st.sampled_from(["begin", "finish", "fail", "rewind", "recover", "complete"]), st.sampled_from(STAGE_NAMES)
+    ),
     max_size=25,
 )
 

@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 from resources.postgres.database import Database
-from testing.shop import STAGES, Shop, work_through
+from stages.pipeline import STAGE_NAMES
+from testing.shop import Shop, work_through
 
 
 def waiting(db: Database, *in_flight: UUID) -> dict[UUID, str]:
@@ -32,11 +33,11 @@ def test_which_new_variants_start(db: Database, shop: Shop, step: str, status: s
     assert waiting(db) == ({variant: "vlm_analyze"} if starts else {})
 
 
-@pytest.mark.parametrize("stage", STAGES[:-1])
+@pytest.mark.parametrize("stage", STAGE_NAMES[:-1])
 def test_a_variant_done_at_a_stage_continues_with_the_next(db: Database, shop: Shop, stage: str) -> None:
     variant = shop.variant(shop.job())
     work_through(db, variant, "run", last=stage)
-    assert waiting(db) == {variant: STAGES[STAGES.index(stage) + 1]}
+    assert waiting(db) == {variant: STAGE_NAMES[STAGE_NAMES.index(stage) + 1]}
 
 
 def test_one_update_rewinds_a_complete_variant(db: Database, shop: Shop) -> None:

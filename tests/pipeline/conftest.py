@@ -17,7 +17,8 @@ from PIL import Image
 from sqlalchemy import Engine
 
 from resources.images import ImageStore
-from testing.shop import STAGES, Shop
+from stages.pipeline import STAGE_NAMES
+from testing.shop import Shop
 
 PHOTO_PX = 480
 
@@ -91,7 +92,7 @@ class Pipeline:
         return definitions.resolve_job_def("variant_pipeline").execute_in_process(
             partition_key=str(variant),
             instance=self.instance,
-            asset_selection=[dg.AssetKey(stage) for stage in stages or STAGES],
+            asset_selection=[dg.AssetKey(stage) for stage in stages or STAGE_NAMES],
             tags=tags,
             raise_on_error=False,
         )

@@ -11,7 +11,8 @@ from sqlalchemy.exc import OperationalError
 from resources.postgres.database import Database
 from sensors.new_variants import request_waiting_variants
 from sensors.rescuer import recover_left_running, requeue_never_begun, rescuer
-from testing.shop import STAGES, work_through
+from stages.pipeline import STAGE_NAMES
+from testing.shop import work_through
 from tests.pipeline.conftest import Studio
 
 NOW = datetime.now(UTC)
@@ -38,7 +39,7 @@ def requested(result: dg.SensorResult) -> dict[UUID, list[str]]:
     return {
         UUID(request.partition_key): [key.to_user_string() for key in request.asset_selection]
         if request.asset_selection
-        else list(STAGES)
+        else list(STAGE_NAMES)
         for request in result.run_requests or ()
     }
 
@@ -57,7 +58,7 @@ def test_all_waiting_variants_start_in_one_tick_with_their_partitions(
     job = studio.job(tenant="cafe")
     variants = [studio.variant(job) for _ in range(3)]
     result = tick(instance, db)
-    assert requested(result) == {variant: list(STAGES) for variant in variants}
+    assert requested(result) == {variant: list(STAGE_NAMES) for variant in variants}
     [added] = result.dynamic_partitions_requests or ()
     assert set(added.partition_keys) == {str(variant) for variant in variants}
     request = (result.run_requests or ())[0]
@@ -70,7 +71,7 @@ def test_a_variant_in_the_middle_starts_at_its_next_stage(
 ) -> None:
     variant = studio.variant(studio.job())
     work_through(db, variant, "run", last="planner")
-    assert requested(tick(instance, db)) == {variant: list(STAGES[3:])}
+    assert requested(tick(instance, db)) == {variant: list(STAGE_NAMES[3:])}
 
 
 def test_the_same_state_seen_twice_has_the_same_run_key_and_a_new_state_another(
@@ -192,7 +193,7 @@ def test_a_variant_moved_after_its_run_was_terminated_starts_where_it_was_moved_
     work_through(db, variant, run.run_id, last="overlay")
     studio.set_state(variant, "yolo_detect", "done")
     assert swept(instance, db) == "Nothing was left behind."
-    assert requested(tick(instance, db)) == {variant: list(STAGES[2:])}
+    assert requested(tick(instance, db)) == {variant: list(STAGE_NAMES[2:])}
 
 
 def test_a_variant_left_before_its_check_is_completed(
