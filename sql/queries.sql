@@ -153,15 +153,14 @@ UPDATE jobs_variants SET verdict = CAST(:verdict AS jsonb) WHERE job_variants_id
 -- Partitions with a run in flight are left out.
 SELECT found.job_variants_id, found.job_id, found.tenant_id, found.current_step, found.status, found.state_revision,
        found.retry_count, found.held_by, found.turn,
-       variant_step_at(least(variant_step_position(found.current_step) + CASE found.status WHEN 'done' THEN 1 ELSE 0 END,
-                             first_stale_position(found.job_variants_id))) AS start_stage
+       variant_start_stage(found.job_variants_id, found.current_step, found.status) AS start_stage
 FROM (
     SELECT v.job_variants_id, v.job_id, j.tenant_id, v.current_step, v.status, v.state_revision, v.retry_count,
            CASE WHEN v.claim_revision IS NOT NULL THEN v.claimed_by END AS held_by,
            row_number() OVER (PARTITION BY j.tenant_id ORDER BY v.state_revision) AS turn
     FROM jobs_variants v
     LEFT JOIN jobs j ON j.job_id = v.job_id
-    WHERE ((v.status = 'done' AND v.current_step <> 'iou_eval') OR (v.status = 'queued' AND v.current_step <> 'img_gen'))
+    WHERE is_startable(v.current_step, v.status)
       AND v.job_variants_id <> ALL (CAST(:in_flight AS uuid[]))
     ORDER BY turn, v.state_revision
     LIMIT :most
@@ -170,9 +169,7 @@ ORDER BY found.turn, found.state_revision;
 
 -- name: any_startable_variant
 -- Whether any variant is ready for a run, in flight or not: what a waiting sensor looks at every few seconds.
-SELECT EXISTS (
-    SELECT 1 FROM jobs_variants
-    WHERE (status = 'done' AND current_step <> 'iou_eval') OR (status = 'queued' AND current_step <> 'img_gen'));
+SELECT EXISTS (SELECT 1 FROM jobs_variants WHERE is_startable(current_step, status));
 
 -- name: request_variants
 -- Takes the states that a sensor is about to ask runs for, and returns those it got. A state stays with the first
@@ -196,7 +193,7 @@ SELECT pg_notify('job_variant_sensors', 'shutdown');
 -- Variants in work, with the run that claimed them, whose state is at least as old as the given seconds.
 SELECT job_variants_id, current_step, claimed_by
 FROM jobs_variants
-WHERE status = 'running' AND current_step <> 'img_gen'
+WHERE is_at_work(current_step, status)
   AND updated_at < clock_timestamp() - make_interval(secs => :older_than_s)
 ORDER BY updated_at
 LIMIT :most;
@@ -206,11 +203,9 @@ LIMIT :most;
 SELECT j.job_id
 FROM jobs j
 WHERE j.status NOT IN ('done', 'failed')
-  AND j.current_step IN ('vlm_analyze', 'yolo_detect', 'planner', 'overlay', 'vlm_judge', 'ocr_eval',
-                         'readability_eval', 'iou_eval')
+  AND j.current_step = ANY (variant_stages())
   AND EXISTS (SELECT 1 FROM jobs_variants v WHERE v.job_id = j.job_id)
-  AND NOT EXISTS (SELECT 1 FROM jobs_variants v WHERE v.job_id = j.job_id
-                  AND v.status <> 'failed' AND NOT (v.status = 'done' AND v.current_step = 'iou_eval'))
+  AND NOT EXISTS (SELECT 1 FROM jobs_variants v WHERE v.job_id = j.job_id AND NOT has_ended(v.current_step, v.status))
 LIMIT :most;
 
 -- name: settle_job
@@ -227,14 +222,14 @@ SELECT end_terminated_stage(CAST(:variant AS uuid), :ended_run);
 
 -- name: requeue_variant
 -- Asks for a new run of a startable variant whose last run ended before its stage began, with growing pauses.
-SELECT nudge_variant(CAST(:variant AS uuid), :state_revision);
+SELECT requeue_variant(CAST(:variant AS uuid), :state_revision);
 
 -- name: find_ended_variants
 -- Of the given variants those that have ended, with when, and those that have no row any more, without.
 SELECT asked.job_variants_id, v.updated_at AS ended_at
 FROM unnest(CAST(:variants AS uuid[])) AS asked (job_variants_id)
 LEFT JOIN jobs_variants v USING (job_variants_id)
-WHERE v.job_variants_id IS NULL OR v.status = 'failed' OR (v.status = 'done' AND v.current_step = 'iou_eval');
+WHERE v.job_variants_id IS NULL OR has_ended(v.current_step, v.status);
 
 -- name: find_used_pictures
 -- Of the given URLs those that a row refers to.
