@@ -17,8 +17,9 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from orchestration.fair_queue import FairQueue
-from resources.postgres.database import Database, StartableVariant
+from resources.postgres.database import Database
 from resources.postgres.notifier import Heard, Listening, ListeningLost
+from resources.postgres.values import StartableVariant
 from resources.settings import MOST_SENSOR_COPIES, parse_setting
 from stages.pipeline import STAGE_NAMES
 from variant_assets.job import variant_pipeline
@@ -110,16 +111,16 @@ def _turn(
 def request_waiting_variants(instance: dg.DagsterInstance, db: Database, sensor: str) -> dg.SensorResult:
     """Reads the table once and asks for the runs of the variants that wait and that no other sensor has asked for."""
     # Nearly always there is nothing, and then Dagster need not be asked what is in flight.
-    if not db.any_startable():
+    if not db.run_requests.any_startable():
         return dg.SensorResult(skip_reason="No variant waits.")
     unfinished = unfinished_runs(instance, datetime.now(UTC))
     in_flight = {variant for run in unfinished for variant in variants_of(run)}
-    found = db.startable_variants(in_flight, most=MOST_PER_TICK)
+    found = db.run_requests.startable(in_flight, most=MOST_PER_TICK)
     # Where an operator ended the run between two stages, the variant does not go on by itself; the rescuer says so.
     ended = terminated(instance, {variant.held_by for variant in found if variant.held_by})
     waiting = [variant for variant in found if variant.held_by not in ended]
     unasked = _not_run_before(instance, waiting, sensor)
-    mine = db.request_variants(unasked, sensor)
+    mine = db.run_requests.request(unasked, sensor)
     asked = [variant for variant in unasked if variant.job_variants_id in mine]
     if not asked:
         return dg.SensorResult(skip_reason=f"No variant waits; {len(in_flight)} in flight.")

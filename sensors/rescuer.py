@@ -32,40 +32,40 @@ def rescuer(context: dg.SensorEvaluationContext, db: dg.ResourceParam[Database])
 
 def settle_late_jobs(db: Database) -> list[str]:
     """Jobs whose variants had all ended before the hand-over, or lost a variant since."""
-    settled = [(job, db.settle_job(job)) for job in db.unsettled_jobs(most=MOST_PER_TICK)]
+    settled = [(job, db.maintenance.settle_job(job)) for job in db.maintenance.unsettled_jobs(most=MOST_PER_TICK)]
     return [f"job {job} is {progress.job_status}" for job, progress in settled]
 
 
 def recover_left_running(db: Database, instance: dg.DagsterInstance, *, grace_s: float = GRACE_S) -> list[str]:
     """Variants that are running in the table while their run has ended."""
     lines = []
-    for variant in db.running_variants(older_than_s=grace_s, most=MOST_PER_TICK):
+    for variant in db.maintenance.running_variants(older_than_s=grace_s, most=MOST_PER_TICK):
         run = instance.get_run_by_id(variant.claimed_by) if variant.claimed_by else None
         if run is not None and (not run.is_finished or awaits_retry(instance, run)):
             continue
         if run is not None and run.status is dg.DagsterRunStatus.CANCELED:
-            db.end_terminated_stage(variant.job_variants_id, run.run_id)
+            db.claims.end_terminated(variant.job_variants_id, run.run_id)
             outcome = "ended, its run was terminated"
         else:
-            outcome = db.recover_stage(variant.job_variants_id, variant.claimed_by)
+            outcome = db.claims.recover(variant.job_variants_id, variant.claimed_by)
         lines.append(f"variant {variant.job_variants_id} at {variant.current_step}: {outcome}")
     return lines
 
 
 def end_terminated(db: Database, instance: dg.DagsterInstance, now: datetime) -> list[str]:
     """Variants that wait between two stages because an operator terminated their run."""
-    waiting = db.startable_variants(variants_in_flight(instance, now), most=MOST_PER_TICK)
+    waiting = db.run_requests.startable(variants_in_flight(instance, now), most=MOST_PER_TICK)
     ended = terminated(instance, {variant.held_by for variant in waiting if variant.held_by})
     return [
         f"variant {variant.job_variants_id} at {variant.start_stage}: ended, its run was terminated"
         for variant in waiting
-        if variant.held_by in ended and db.end_terminated_stage(variant.job_variants_id, str(variant.held_by))
+        if variant.held_by in ended and db.claims.end_terminated(variant.job_variants_id, str(variant.held_by))
     ]
 
 
 def requeue_never_begun(db: Database, instance: dg.DagsterInstance, now: datetime) -> list[str]:
     """Variants that wait although the run for their state has ended: it never got to begin its stage."""
-    waiting = db.startable_variants(variants_in_flight(instance, now), most=MOST_PER_TICK)
+    waiting = db.run_requests.startable(variants_in_flight(instance, now), most=MOST_PER_TICK)
     runs = runs_by_key(instance, [run_key(variant) for variant in waiting])
     lines = []
     for variant in waiting:
@@ -73,6 +73,6 @@ def requeue_never_begun(db: Database, instance: dg.DagsterInstance, now: datetim
         # A run an operator terminated before it began stays terminated.
         if run is None or run.status is dg.DagsterRunStatus.CANCELED or awaits_retry(instance, run):
             continue
-        if db.requeue_variant(variant.job_variants_id, variant.state_revision):
+        if db.run_requests.requeue(variant.job_variants_id, variant.state_revision):
             lines.append(f"variant {variant.job_variants_id} asked for again at {variant.start_stage}")
     return lines

@@ -71,7 +71,7 @@ def _do(given: argparse.Namespace) -> int:
         )
     # The throttle may go below this, never above.
     database = Database(running["DATABASE_URL"])
-    database.order_parallel(given.variants)
+    database.maintenance.order_parallel(given.variants)
     database.close()
     dagster = str(Path(sys.executable).parent / "dagster")
     command = [dagster, "instance", "concurrency", "set", POOL, str(given.variants)]

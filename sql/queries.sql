@@ -4,7 +4,7 @@ SELECT begin_stage(CAST(:variant AS uuid), :stage, :run, :ended_run);
 
 -- name: load_variant
 -- Everything a stage may read: ids, tenant, image, copy and the results of the stages before it.
-SELECT v.job_variants_id, v.job_id, v.img_asset_id, v.creation_order, v.created_at,
+SELECT v.job_variants_id, v.job_id, v.img_asset_id, v.created_at,
        i.image_url, coalesce(j.tenant_id, i.tenant_id) AS tenant_id,
        coalesce((SELECT nullif(btrim(c.ad_copy_kor), '') FROM txt_ad_copy_generations c
                  WHERE c.job_id = v.job_id AND c.generation_stage = 'ad_copy_kor' AND c.status = 'done'
@@ -152,10 +152,10 @@ UPDATE jobs_variants SET verdict = CAST(:verdict AS jsonb) WHERE job_variants_id
 -- missing or stale. The tenants take turns, each with its oldest state first; the turn is the first variant's 1.
 -- Partitions with a run in flight are left out.
 SELECT found.job_variants_id, found.job_id, found.tenant_id, found.current_step, found.status, found.state_revision,
-       found.retry_count, found.held_by, found.turn,
+       found.held_by,
        variant_start_stage(found.job_variants_id, found.current_step, found.status) AS start_stage
 FROM (
-    SELECT v.job_variants_id, v.job_id, j.tenant_id, v.current_step, v.status, v.state_revision, v.retry_count,
+    SELECT v.job_variants_id, v.job_id, j.tenant_id, v.current_step, v.status, v.state_revision,
            CASE WHEN v.claim_revision IS NOT NULL THEN v.claimed_by END AS held_by,
            row_number() OVER (PARTITION BY j.tenant_id ORDER BY v.state_revision) AS turn
     FROM jobs_variants v

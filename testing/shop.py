@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Engine, text
 
-from resources.postgres.database import Database, StageOutput
+from resources.postgres.database import Database
+from resources.postgres.values import StageOutput
 from stages.pipeline import STAGE_NAMES
 from stages.values import ModelInfo, Rect, Size, Value
 
@@ -94,8 +95,8 @@ def work_through(
 ) -> None:
     """What a run does to the database, from one stage to another, with results of no meaning."""
     for stage in STAGE_NAMES[STAGE_NAMES.index(first) : STAGE_NAMES.index(last) + 1]:
-        assert db.begin_stage(variant, stage, run) is None
-        db.finish_stage(db.load_variant(variant), stage, run, output(stage))
+        assert db.claims.begin(variant, stage, run) is None
+        db.claims.finish(db.claims.load(variant), stage, run, output(stage))
 
 
 def output(stage: str) -> StageOutput:

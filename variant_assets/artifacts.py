@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resources.images import ImageStore, content_name
-from resources.postgres.database import Variant
+from resources.postgres.values import Variant
 from stages.imaging.pictures import thumbnail
 from stages.values import StageError
 

@@ -8,7 +8,8 @@ from uuid import UUID
 
 import dagster as dg
 
-from resources.postgres.database import StartableVariant, UnknownVariant, variant_id
+from resources.postgres.errors import UnknownVariant
+from resources.postgres.values import StartableVariant, variant_id
 
 PARTITION_TAG = "dagster/partition"
 RUN_KEY_TAG = "dagster/run_key"

@@ -5,7 +5,7 @@ import re
 import pytest
 from sqlalchemy import Engine, text
 
-from resources.postgres.database import SAVE_QUERIES
+from resources.postgres.claims import SAVE_QUERIES
 from resources.postgres.queries import SQL_FOLDER
 from stages.pipeline import STAGE_NAMES, STAGES
 from testing.shop import Shop

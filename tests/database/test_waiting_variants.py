@@ -11,7 +11,7 @@ from testing.shop import Shop, work_through
 
 
 def waiting(db: Database, *in_flight: UUID) -> dict[UUID, str]:
-    return {found.job_variants_id: found.start_stage for found in db.startable_variants(in_flight, most=100)}
+    return {found.job_variants_id: found.start_stage for found in db.run_requests.startable(in_flight, most=100)}
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_variant_done_at_a_stage_continues_with_the_next(db: Database, shop: S
 def test_one_update_rewinds_a_complete_variant(db: Database, shop: Shop) -> None:
     variant = shop.variant(shop.job())
     work_through(db, variant, "run")
-    db.complete_variant(variant)
+    db.claims.complete(variant)
     assert waiting(db) == {}
     shop.set_state(variant, "planner", "done")
     assert waiting(db) == {variant: "overlay"}
@@ -65,7 +65,7 @@ def test_a_variant_with_a_run_in_flight_is_left_out(db: Database, shop: Shop) ->
 def test_the_longest_waiting_come_first_and_no_more_than_asked_for(db: Database, shop: Shop) -> None:
     job = shop.job()
     variants = [shop.variant(job) for _ in range(5)]
-    found = db.startable_variants([], most=3)
+    found = db.run_requests.startable([], most=3)
     assert [variant.job_variants_id for variant in found] == variants[:3]
 
 
@@ -93,15 +93,15 @@ def test_the_read_uses_the_index_of_waiting_variants_whatever_the_history(
 
 def test_a_variant_whose_run_never_began_is_asked_for_again_after_growing_pauses(db: Database, shop: Shop) -> None:
     variant = shop.variant(shop.job())
-    [found] = db.startable_variants([], most=1)
-    assert not db.requeue_variant(variant, found.state_revision)
+    [found] = db.run_requests.startable([], most=1)
+    assert not db.run_requests.requeue(variant, found.state_revision)
     backdate(shop, variant, minutes=2)
-    assert db.requeue_variant(variant, found.state_revision)
-    assert not db.requeue_variant(variant, found.state_revision)
-    [again] = db.startable_variants([], most=1)
+    assert db.run_requests.requeue(variant, found.state_revision)
+    assert not db.run_requests.requeue(variant, found.state_revision)
+    [again] = db.run_requests.startable([], most=1)
     assert again.state_revision > found.state_revision
     backdate(shop, variant, minutes=1)
-    assert not db.requeue_variant(variant, again.state_revision)
+    assert not db.run_requests.requeue(variant, again.state_revision)
     assert shop.state_of(variant) == ("img_gen", "done")
 
 

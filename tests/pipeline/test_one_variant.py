@@ -153,7 +153,7 @@ def test_a_variant_another_run_works_on_is_not_touched(studio: Studio, pipeline:
     live = pipeline.instance.create_run_for_job(
         dg.GraphDefinition(name="other").to_job(), status=dg.DagsterRunStatus.STARTED
     )
-    db.begin_stage(variant, "vlm_analyze", live.run_id)
+    db.claims.begin(variant, "vlm_analyze", live.run_id)
     result = pipeline.run(variant)
     assert not result.success
     assert f"is being worked on by run {live.run_id}" in failure_text(result)
@@ -162,7 +162,7 @@ def test_a_variant_another_run_works_on_is_not_touched(studio: Studio, pipeline:
 
 def test_a_run_takes_over_from_one_dagster_does_not_know(studio: Studio, pipeline: Pipeline, db: Database) -> None:
     variant = studio.ready_variant(studio.job(), photograph())
-    db.begin_stage(variant, "vlm_analyze", "a-run-that-was-pruned")
+    db.claims.begin(variant, "vlm_analyze", "a-run-that-was-pruned")
     assert pipeline.run(variant).success
 
 

@@ -118,7 +118,7 @@ def test_a_late_hand_over_is_settled_by_the_rescuer(studio: Studio, db: Database
     job = studio.job(step="img_gen", status="done")
     variant = studio.variant(job)
     work_through(db, variant, "run")
-    db.complete_variant(variant)
+    db.claims.complete(variant)
     studio.execute("UPDATE jobs SET current_step = 'vlm_analyze', status = 'running'")
     assert swept(instance, db) == f"job {job} is done"
     assert studio.job_state(job) == ("iou_eval", "done")
@@ -136,19 +136,19 @@ def test_a_stage_whose_run_failed_without_a_word_starts_again(
     variant = studio.variant(studio.job())
     run = run_of(instance, variant, dg.DagsterRunStatus.FAILURE)
     work_through(db, variant, run.run_id, last="yolo_detect")
-    db.begin_stage(variant, "planner", run.run_id)
+    db.claims.begin(variant, "planner", run.run_id)
     assert recovered(studio, db, instance, variant) == ("yolo_detect", "done")
 
 
 def test_a_stage_with_a_live_run_is_left_alone(studio: Studio, db: Database, instance: dg.DagsterInstance) -> None:
     variant = studio.variant(studio.job())
-    db.begin_stage(variant, "vlm_analyze", run_of(instance, variant, dg.DagsterRunStatus.STARTED).run_id)
+    db.claims.begin(variant, "vlm_analyze", run_of(instance, variant, dg.DagsterRunStatus.STARTED).run_id)
     assert recovered(studio, db, instance, variant) == ("vlm_analyze", "running")
 
 
 def test_a_stage_that_only_just_began_is_left_alone(studio: Studio, db: Database, instance: dg.DagsterInstance) -> None:
     variant = studio.variant(studio.job())
-    db.begin_stage(variant, "vlm_analyze", "a-run-dagster-does-not-know")
+    db.claims.begin(variant, "vlm_analyze", "a-run-dagster-does-not-know")
     assert recover_left_running(db, instance, grace_s=60) == []
 
 
@@ -157,7 +157,7 @@ def test_a_failed_run_that_dagster_retries_is_waited_for(
 ) -> None:
     variant = studio.variant(studio.job())
     run = run_of(instance, variant, dg.DagsterRunStatus.FAILURE, **{"dagster/will_retry": "true"})
-    db.begin_stage(variant, "vlm_analyze", run.run_id)
+    db.claims.begin(variant, "vlm_analyze", run.run_id)
     assert recovered(studio, db, instance, variant) == ("vlm_analyze", "running")
     retry = run_of(instance, variant, dg.DagsterRunStatus.FAILURE)
     instance.add_run_tags(run.run_id, {"dagster/auto_retry_run_id": retry.run_id})
@@ -168,7 +168,7 @@ def test_a_terminated_run_ends_its_variant_visibly(studio: Studio, db: Database,
     job = studio.job()
     variant = studio.variant(job)
     run = run_of(instance, variant, dg.DagsterRunStatus.CANCELED)
-    db.begin_stage(variant, "vlm_analyze", run.run_id)
+    db.claims.begin(variant, "vlm_analyze", run.run_id)
     assert recovered(studio, db, instance, variant) == ("vlm_analyze", "failed")
     assert "was terminated at stage vlm_analyze" in str(studio.error(variant))
     assert studio.job_state(job)[1] == "failed"
@@ -252,5 +252,5 @@ def test_a_run_that_was_created_but_never_submitted_does_not_block_its_variant_f
 
 def test_the_rescuer_says_what_it_did(studio: Studio, db: Database, instance: dg.DagsterInstance) -> None:
     variant = studio.variant(studio.job())
-    db.begin_stage(variant, "vlm_analyze", "lost")
+    db.claims.begin(variant, "vlm_analyze", "lost")
     assert recover_left_running(db, instance, grace_s=0) == [f"variant {variant} at vlm_analyze: restarted"]
