@@ -165,16 +165,20 @@ CREATE INDEX idx_jobs_variants_job_id_status ON jobs_variants (job_id, status);
 CREATE INDEX idx_jobs_variants_startable ON jobs_variants (state_revision) WHERE is_startable(current_step, status);
 CREATE INDEX idx_jobs_variants_running ON jobs_variants (updated_at) WHERE is_at_work(current_step, status);
 
--- Which sensor has asked for the run of a variant's state: Dagster's run keys hold for one sensor, and there are
--- several.
+-- The last request of a run for each variant: which state of it, and which sensor requested the run. Dagster's run keys
+-- prevent a second run only within one sensor, and there are several. A request counts as long as the state lasts; no
+-- revision comes twice.
 CREATE TABLE variant_requests (
     job_variants_id uuid PRIMARY KEY REFERENCES jobs_variants ON DELETE CASCADE,
     state_revision bigint NOT NULL,
     requested_by text NOT NULL,
-    requested_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- Set when the requested run is over and the variant is still in the same state: `terminated` by an operator, else
+    -- `ended`. No sensor requests another run for this state then. The rescuer gives an `ended` one a new revision.
+    run_outcome text CONSTRAINT variant_requests_known_outcome CHECK (run_outcome IN ('ended', 'terminated'))
 );
 
--- How many variants people want to run at a time, and since when: the throttle never goes above it.
+-- How many variants an operator wants to run at a time, and since when. The throttle never goes above it.
 CREATE TABLE parallel_order (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     variants int NOT NULL CHECK (variants >= 1),
@@ -506,15 +510,68 @@ BEGIN
     RETURN 'restarted';
 END $$;
 
+-- A sensor may request a run for a state that was requested before: the same sensor at once, for its tick may have been
+-- lost before Dagster created the run; another sensor after the time `kept`, for the first may no longer be evaluated.
+CREATE FUNCTION may_request_again(
+    requested_by text, requested_at timestamptz, run_outcome text, sensor text, kept interval) RETURNS boolean
+PARALLEL SAFE
+RETURN run_outcome IS NULL AND (requested_by = sensor OR requested_at < clock_timestamp() - kept);
+
+-- Finds the variants that wait for a run, records that this sensor requests their runs, and returns them. Of several
+-- sensors that call it at the same moment, each variant goes to one. The tenants take turns, each with its longest
+-- waiting state first. Left out are variants with a run `in_flight`, which only Dagster knows, and states that had
+-- their run. `requested_before`: this state was requested already, so Dagster may have a run for it.
+CREATE FUNCTION request_startable_variants(sensor text, in_flight uuid[], most int, kept interval)
+RETURNS TABLE (job_variants_id uuid, job_id uuid, tenant_id text, current_step text, status text, state_revision bigint,
+               held_by text, requested_before boolean, start_stage text)
+LANGUAGE sql AS $$
+    WITH found AS (
+        SELECT v.job_variants_id, v.job_id, j.tenant_id, v.current_step, v.status, v.state_revision,
+               CASE WHEN v.claim_revision IS NOT NULL THEN v.claimed_by END AS held_by,
+               r.state_revision IS NOT NULL AS requested_before,
+               row_number() OVER (PARTITION BY j.tenant_id ORDER BY v.state_revision) AS turn
+        FROM jobs_variants v
+        LEFT JOIN jobs j ON j.job_id = v.job_id
+        LEFT JOIN variant_requests r ON r.job_variants_id = v.job_variants_id AND r.state_revision = v.state_revision
+        WHERE is_startable(v.current_step, v.status)
+          AND v.job_variants_id <> ALL (in_flight)
+          AND (r.state_revision IS NULL
+               OR may_request_again(r.requested_by, r.requested_at, r.run_outcome, sensor, kept))
+        ORDER BY turn, v.state_revision
+        LIMIT most
+    ), requested AS (
+        INSERT INTO variant_requests AS r (job_variants_id, state_revision, requested_by)
+        -- All sensors lock the rows in the same order.
+        SELECT found.job_variants_id, found.state_revision, sensor FROM found ORDER BY found.job_variants_id
+        ON CONFLICT (job_variants_id) DO UPDATE
+        SET state_revision = excluded.state_revision, requested_by = excluded.requested_by,
+            requested_at = clock_timestamp(), run_outcome = NULL
+        WHERE r.state_revision < excluded.state_revision
+           OR (r.state_revision = excluded.state_revision
+               AND may_request_again(r.requested_by, r.requested_at, r.run_outcome, sensor, kept))
+        RETURNING r.job_variants_id
+    )
+    SELECT found.job_variants_id, found.job_id, found.tenant_id, found.current_step, found.status, found.state_revision,
+           found.held_by, found.requested_before,
+           variant_start_stage(found.job_variants_id, found.current_step, found.status)
+    FROM found JOIN requested USING (job_variants_id)
+    ORDER BY found.turn, found.state_revision
+$$;
+
+-- How long the rescuer waits before it requeues a variant: 1, 2, 4 … 64 minutes.
+CREATE FUNCTION requeue_pause(retry_count int) RETURNS interval
+IMMUTABLE PARALLEL SAFE
+RETURN interval '1 minute' * 2 ^ least(retry_count, 6);
+
 -- The rescuer calls it for a startable variant whose run ended before it began its stage: the state gets a new
--- revision, so that the sensor requests a new run. Waits 1, 2, 4 … 64 minutes between tries and never fails the
+-- revision, so that a sensor requests a new run. False while the pause since the last try lasts. It never fails the
 -- variant.
 CREATE FUNCTION requeue_variant(variant uuid, seen_revision bigint) RETURNS boolean
 LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE jobs_variants SET current_step = current_step, retry_count = retry_count + 1
     WHERE job_variants_id = variant AND state_revision = seen_revision AND status IN ('done', 'queued')
-      AND updated_at < clock_timestamp() - interval '1 minute' * 2 ^ least(retry_count, 6);
+      AND updated_at < clock_timestamp() - requeue_pause(retry_count);
     RETURN FOUND;
 END $$;
 

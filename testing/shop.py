@@ -21,7 +21,7 @@ class AnyResult(Value):
     objects: tuple[Rect, ...] = ()
     size: Size = Size(width_px=100, height_px=100)
     model: ModelInfo = ModelInfo(provider="test", model="test", revision="1")
-    text_rect: Rect = Rect(x=0.1, y=0.1, width=0.5, height=0.2)
+    ink: Rect = Rect(x=0.1, y=0.1, width=0.5, height=0.2)
 
 
 @dataclass

@@ -24,11 +24,11 @@ def main() -> None:
 
 
 def _look_ms(instance: dg.DagsterInstance, database: Database) -> float:
-    """All that is read when something waits; nothing is asked for."""
+    """All that a tick reads when something may wait. Nothing waits here, so nothing is requested."""
     begun_s = time.perf_counter()
     database.run_requests.any_startable()
     in_flight = {variant for run in unfinished_runs(instance, datetime.now(UTC)) for variant in variants_of(run)}
-    database.run_requests.startable(in_flight, most=100)
+    database.run_requests.request_startable("tick_cost", in_flight, most=100)
     return (time.perf_counter() - begun_s) * 1000
 
 

@@ -22,7 +22,7 @@ class Nothing(Value):
     objects: tuple[Rect, ...] = ()
     size: Size = Size(width_px=100, height_px=100)
     model: ModelInfo = ModelInfo(provider="none", model="none", revision="1")
-    text_rect: Rect = Rect(x=0.1, y=0.1, width=0.5, height=0.2)
+    ink: Rect = Rect(x=0.1, y=0.1, width=0.5, height=0.2)
 
 
 @figures.register

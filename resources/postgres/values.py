@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
 from resources.postgres.errors import UnknownVariant
@@ -70,17 +70,31 @@ class JobProgress:
 
 
 @dataclass(frozen=True)
-class StartableVariant:
-    """A variant that waits for a run, the stage at which the run starts, and the run that holds its claim."""
+class WaitingVariant:
+    """A startable variant: the revision of its state, the run that holds its claim, and the stage to start at."""
 
     job_variants_id: UUID
+    state_revision: int
+    held_by: str | None
+    start_stage: str
+
+
+@dataclass(frozen=True)
+class RequestedVariant(WaitingVariant):
+    """A waiting variant whose run the calling sensor has just requested.
+
+    `requested_before` says that this state was requested already, so that Dagster may have a run for it.
+    """
+
     job_id: UUID
     tenant_id: str | None
     current_step: str
     status: str
-    state_revision: int
-    held_by: str | None
-    start_stage: str
+    requested_before: bool
+
+
+# How the requested run of a state ended while the variant was still in that state.
+RunOutcome = Literal["ended", "terminated"]
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def test_what_was_in_work_starts_again_and_completes_its_job(adopted: Shop) -> N
     assert len(left) == 6
     assert {db.claims.recover(variant.job_variants_id, variant.claimed_by) for variant in left} == {"restarted"}
     # Nothing here is built on a result of the old service, so all start at the first stage.
-    waiting = db.run_requests.startable([], most=100)
+    waiting = db.run_requests.request_startable("new_variants", [], most=100)
     assert {variant.start_stage for variant in waiting} == {"vlm_analyze"}
     for variant in waiting:
         work_through(db, variant.job_variants_id, "run")

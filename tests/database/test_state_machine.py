@@ -178,7 +178,7 @@ def test_recovery_goes_back_to_the_stage_that_died_and_never_past_it(db: Databas
     db.claims.begin(variant, "overlay", "run")
     assert db.claims.recover(variant, "run") == "restarted"
     assert shop.state_of(variant) == ("planner", "done")
-    [waiting] = db.run_requests.startable([], most=10)
+    [waiting] = db.run_requests.request_startable("new_variants", [], most=10)
     assert waiting.start_stage == "overlay"
 
 

@@ -14,6 +14,7 @@ from sensors.rescuer import recover_left_running, requeue_never_begun, rescuer
 from stages.pipeline import STAGE_NAMES
 from testing.shop import work_through
 from tests.pipeline.conftest import Studio
+from variant_assets.runs import variants_in_flight
 
 NOW = datetime.now(UTC)
 
@@ -234,15 +235,13 @@ def test_a_variant_whose_run_never_began_is_asked_for_again_unless_somebody_term
     key = (tick(instance, db).run_requests or ())[0].run_key
     if status is not None:
         run_of(instance, variant, status, **{"dagster/run_key": str(key)})
-    assert bool(requeue_never_begun(db, instance, NOW)) is asked_again
+    assert bool(requeue_never_begun(db, instance, variants_in_flight(instance, NOW))) is asked_again
     assert studio.state_of(variant) == ("img_gen", "done")
 
 
 def test_a_run_that_was_created_but_never_submitted_does_not_block_its_variant_for_ever(
     studio: Studio, db: Database, instance: dg.DagsterInstance
 ) -> None:
-    from variant_assets.runs import variants_in_flight
-
     variant = studio.variant(studio.job())
     run_of(instance, variant, dg.DagsterRunStatus.NOT_STARTED)
     now = datetime.now(UTC)
