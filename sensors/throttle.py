@@ -74,7 +74,7 @@ def throttle(
     actual = pool_limit(context.instance)
     if actual is None:
         return dg.SensorResult(skip_reason=f"Pool {POOL} has no limit to lower.")
-    ordered = db.parallel_order()
+    ordered = db.maintenance.parallel_order()
     order = Order(*ordered) if ordered is not None else None
     if not sensor_settings.throttle:
         # What it has lowered itself it gives back.

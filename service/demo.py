@@ -28,6 +28,7 @@ from service.running import ServiceError, port_note, running_environment, start,
 from service.shop import Shop, image_url, store
 from service.state import State
 from stages.imaging.geometry import size_of
+from stages.pipeline import STAGE_NAMES
 from stages.values import Detections, Overlap, Plan, Readability, Recognition, Verdict
 
 TENANT = "demo-cafe"
@@ -134,7 +135,7 @@ def table(finished: Sequence[tuple[FinishedVariant, dict[str, float]]]) -> str:
     """Stage times and scores, one column per variant."""
     rows: list[tuple[str, list[str]]] = [
         (stage, [f"{times[stage]:.0f} ms" for _, times in finished])
-        for stage in sorted(finished[0][1], key=_STAGES.index)
+        for stage in sorted(finished[0][1], key=STAGE_NAMES.index)
     ]
     rows += [
         ("all stages", [f"{sum(times.values()):.0f} ms" for _, times in finished]),
@@ -146,11 +147,6 @@ def table(finished: Sequence[tuple[FinishedVariant, dict[str, float]]]) -> str:
     ]
     head = f"{'':18}" + "".join(f"{f'variant {number}':>12}" for number in range(1, len(finished) + 1))
     return "\n".join([head, *(f"{name:18}" + "".join(f"{cell:>12}" for cell in cells) for name, cells in rows)])
-
-
-_STAGES = (
-    "vlm_analyze", "yolo_detect", "planner", "overlay", "vlm_judge", "ocr_eval", "readability_eval", "iou_eval",
-)  # fmt: skip
 
 
 def play(state: State, running: Settings) -> str:

@@ -9,7 +9,9 @@ import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
 from resources.images import ImageStore
-from resources.postgres.database import Database, StageRefused, variant_id
+from resources.postgres.database import Database
+from resources.postgres.errors import StageRefused
+from resources.postgres.values import variant_id
 from stages.values import StageError
 from variant_assets.stage_work import StageWork
 
@@ -32,14 +34,14 @@ def stage_run(context: dg.AssetExecutionContext, db: Database, images: ImageStor
 
     def record(error: Exception, *, final: bool) -> None:
         try:
-            db.fail_stage(key, stage, context.run.run_id, _text(error), final=final)
+            db.claims.fail(key, stage, context.run.run_id, _text(error), final=final)
         except SQLAlchemyError as unrecorded:
             error.add_note(f"This could not be recorded in jobs_variants: {unrecorded}")
 
     try:
-        work = StageWork(db.load_variant(key), stage, images)
+        work = StageWork(db.claims.load(key), stage, images)
         yield work
-        db.finish_stage(work.variant, stage, context.run.run_id, work.output)
+        db.claims.finish(work.variant, stage, context.run.run_id, work.output)
     except StageRefused as refusal:
         raise dg.Failure(str(refusal), allow_retries=False) from refusal
     except StageError as error:
@@ -53,9 +55,9 @@ def stage_run(context: dg.AssetExecutionContext, db: Database, images: ImageStor
 
 def _claim(context: dg.AssetExecutionContext, db: Database, stage: str) -> None:
     key = variant_id(context.partition_key)
-    holder = db.begin_stage(key, stage, context.run.run_id)
+    holder = db.claims.begin(key, stage, context.run.run_id)
     if holder is not None and not _is_live(context.instance, holder):
-        holder = db.begin_stage(key, stage, context.run.run_id, ended_run=holder)
+        holder = db.claims.begin(key, stage, context.run.run_id, ended_run=holder)
     if holder is not None:
         raise StageRefused(
             f"variant {key} is being worked on by run {holder}; wait for that run or terminate it, then materialize"
@@ -68,7 +70,7 @@ def _stop_if_terminated(context: dg.AssetExecutionContext, db: Database) -> None
     is swallowed by it, or becomes an error of another kind."""
     run_id = context.run.run_id
     if context.instance.get_runs_count(dg.RunsFilter(run_ids=[run_id], statuses=[dg.DagsterRunStatus.CANCELING])):
-        db.end_terminated_stage(variant_id(context.partition_key), run_id)
+        db.claims.end_terminated(variant_id(context.partition_key), run_id)
         raise dg.Failure(f"run {run_id} was terminated", allow_retries=False)
 
 

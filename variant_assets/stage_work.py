@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import dagster as dg
 
 from resources.images import ImageStore, content_name
-from resources.postgres.database import StageOutput, Variant
+from resources.postgres.values import StageOutput, Variant
 from stages.imaging.arrays import Mask, Picture
 from stages.imaging.thumbnail import thumbnail
 from stages.pipeline import STAGES

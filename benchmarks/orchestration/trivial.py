@@ -13,13 +13,11 @@ from sensors.new_variants import more_new_variants, new_variants
 from sensors.rescuer import rescuer
 from sensors.throttle import throttle
 from stages.imaging.arrays import Picture
+from stages.pipeline import STAGE_NAMES
 from stages.values import ModelInfo, Rect, Size, Value
-from variant_assets import assets
 from variant_assets.assets import STAGE
 from variant_assets.figures import Figures, figures
 from variant_assets.stage_run import stage_run
-
-NAMES = tuple(asset.key.to_user_string() for asset in assets.STAGES)
 
 
 class Nothing(Value):
@@ -57,7 +55,7 @@ def _stage(name: str, before: str | None) -> Any:
     return stage
 
 
-STAGES = tuple(_stage(name, before) for name, before in zip(NAMES, (None, *NAMES), strict=False))
+STAGES = tuple(_stage(name, before) for name, before in zip(STAGE_NAMES, (None, *STAGE_NAMES), strict=False))
 
 
 defs = definitions(STAGES, [new_variants, *more_new_variants, rescuer, throttle])

@@ -64,7 +64,7 @@ def _work_through(module: str, variant: str) -> None:
         function = asset.op.compute_fn.decorated_fn  # type: ignore[union-attr]
         wanted = list(inspect.signature(function).parameters)[1:]
         function(context, **{name: _resource(name) for name in wanted})
-    _resource("db").complete_variant(UUID(variant))
+    _resource("db").claims.complete(UUID(variant))
 
 
 @cache

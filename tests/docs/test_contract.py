@@ -74,7 +74,7 @@ def test_every_example_of_the_contract_runs(
 def complete(db: Database) -> None:
     """What a run does between the hand-over and the reading."""
     work_through(db, VARIANT, "run-1")
-    progress = db.complete_variant(VARIANT)
+    progress = db.claims.complete(VARIANT)
     assert progress.job_status == "done"
 
 

@@ -63,7 +63,7 @@ def test_the_pool_goes_down_under_pressure_and_back_and_says_why(instance: dg.Da
 
 def test_what_people_order_is_the_ceiling(instance: dg.DagsterInstance, db: Database, sensor: Sensor) -> None:
     sensor.tick(10)
-    db.order_parallel(2)
+    db.maintenance.order_parallel(2)
     assert sensor.tick(10) == "2 at a time instead of 3; 2 were asked for"
     sensor.tick(10, 2 * CALM_TICKS)
     assert pool_limit(instance) == 2
