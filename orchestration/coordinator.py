@@ -9,21 +9,31 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, QueuedRunCoordinator, RunRecord, RunsFilter
-from dagster._core.events import DagsterEvent, DagsterEventType
-from dagster._core.launcher import LaunchRunContext
-from dagster._core.op_concurrency_limits_counter import GlobalOpConcurrencyLimitsCounter
-from dagster._core.run_coordinator import SubmitRunContext
-from dagster._core.storage.tags import PRIORITY_TAG
-from dagster._utils.tags import TagConcurrencyLimitsCounter
+from dagster import (
+    DagsterEvent,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    QueuedRunCoordinator,
+    RunRecord,
+    RunsFilter,
+    SubmitRunContext,
+)
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from orchestration._dagster import (
+    PRIORITY_TAG,
+    GlobalOpConcurrencyLimitsCounter,
+    LaunchRunContext,
+    TagConcurrencyLimitsCounter,
+)
 from orchestration.processes import PROCESS_VARIABLE
 from orchestration.storage import PooledRunStorage
 
 if TYPE_CHECKING:
-    from dagster._core.workspace.context import BaseWorkspaceRequestContext
+    from orchestration._dagster import BaseWorkspaceRequestContext
 
 _IN_PROGRESS = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
 # Any number will do, as long as nobody else takes it.

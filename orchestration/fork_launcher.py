@@ -21,12 +21,19 @@ from pathlib import Path
 from typing import Any, Self
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, DefaultRunLauncher, Field
-from dagster._core.code_pointer import ModuleCodePointer
-from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
-from dagster._core.storage.tags import GRPC_INFO_TAG
-from dagster._grpc.types import ExecuteRunArgs
-from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
 
+from orchestration._dagster import (
+    GRPC_INFO_TAG,
+    CheckRunHealthResult,
+    ConfigurableClass,
+    ConfigurableClassData,
+    ExecuteRunArgs,
+    LaunchRunContext,
+    ModuleCodePointer,
+    RunLauncher,
+    WorkerStatus,
+    serialize_value,
+)
 from orchestration.coordinator import PromptRunCoordinator
 from orchestration.fork_server import ForkServerError, open_process
 from orchestration.worker_tag import Worker

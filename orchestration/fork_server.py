@@ -32,11 +32,6 @@ _TAIL_BYTES = 4000
 _PATIENCE_S = 15.0
 # What Dagster imports only in the middle of a run.
 _NEEDED = (
-    "dagster._core.execution.plan.active",
-    "dagster._core.executor.in_process",
-    "dagster._core.system_config.composite_descent",
-    "dagster._grpc.impl",
-    "dagster._utils.hosted_user_process",
     "numpy.fft",
     "numpy.ma",
     "numpy.random",
@@ -191,13 +186,15 @@ def _run(arguments: str, prepared: DagsterInstance) -> None:
     """Runs one run in this process, as Dagster's own worker does; on the prepared instance, if it is the run's."""
     import numpy
     from dagster import DagsterInstance
-    from dagster._core.events import EngineEventData
-    from dagster._grpc.impl import core_execute_run
-    from dagster._grpc.types import ExecuteRunArgs
-    from dagster._serdes import deserialize_value
-    from dagster._utils.hosted_user_process import recon_job_from_origin
-    from dagster._utils.interrupts import capture_interrupts
 
+    from orchestration._dagster import (
+        EngineEventData,
+        ExecuteRunArgs,
+        capture_interrupts,
+        core_execute_run,
+        deserialize_value,
+        recon_job_from_origin,
+    )
     from orchestration.worker_tag import Worker
 
     # Or every run would draw the same numbers; Python's own generator sees to it itself.
@@ -232,14 +229,17 @@ def _prepare(module: str, instance_ref: str) -> DagsterInstance:
     The instance has no open connection: a worker makes its own.
     """
     from dagster import AssetKey, DagsterInstance
-    from dagster._core.definitions.reconstruct import repository_def_from_target_def
-    from dagster._core.instance.ref import InstanceRef
-    from dagster._core.workspace.autodiscovery import loadable_targets_from_python_module
-    from dagster._serdes import deserialize_value
 
+    from orchestration._dagster import (
+        IMPORTED_DURING_A_RUN,
+        InstanceRef,
+        deserialize_value,
+        loadable_targets_from_python_module,
+        repository_def_from_target_def,
+    )
     from orchestration.storage import close_connections
 
-    for name in _NEEDED:
+    for name in (*IMPORTED_DURING_A_RUN, *_NEEDED):
         importlib.import_module(name)
     for target in loadable_targets_from_python_module(module, working_directory=None):
         repository = repository_def_from_target_def(target.target_definition)

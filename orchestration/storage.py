@@ -12,9 +12,6 @@ from functools import wraps
 from typing import Any, Self
 
 from dagster import AssetKey, DagsterEvent, DagsterEventType, DagsterRunStatus, EventLogEntry, EventLogRecord
-from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
-from dagster._serdes import ConfigurableClassData, deserialize_value
 from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
 from dagster_postgres.utils import (
     create_pg_engine,
@@ -25,6 +22,13 @@ from dagster_postgres.utils import (
 from sqlalchemy import Connection, Engine, inspect, make_url
 from sqlalchemy.pool import QueuePool
 
+from orchestration._dagster import (
+    ASSET_CHECK_EVENTS,
+    ASSET_EVENTS,
+    ConfigurableClassData,
+    SqlEventLogStorageTable,
+    deserialize_value,
+)
 from orchestration.pool_ping import ping_rested_connections
 
 # Idle connections that a process keeps; under load it opens more and closes them afterwards.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from dagster._core.storage.compute_log_manager import ComputeIOType
 
+from orchestration._dagster import ComputeIOType
 from orchestration.compute_logs import FileComputeLogManager
 
 KEY = ["run", "compute_logs", "step"]

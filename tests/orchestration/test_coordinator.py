@@ -9,12 +9,7 @@ from pathlib import Path
 import dagster as dg
 import psutil
 import pytest
-from dagster._core.events import DagsterEvent, DagsterEventType
-from dagster._core.run_coordinator import SubmitRunContext
-from dagster._core.test_utils import create_test_daemon_workspace_context
-from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import ModuleTarget
-from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
+from dagster import DagsterEvent, DagsterEventType, SubmitRunContext
 from sqlalchemy.exc import OperationalError
 
 from orchestration.coordinator import PromptRunCoordinator
@@ -24,6 +19,12 @@ from orchestration.processes import PROCESS_VARIABLE
 from resources.settings import PROJECT
 from testing.databases import new_database
 from testing.processes import fork_servers
+from tests.orchestration._dagster import (
+    ModuleTarget,
+    QueuedRunCoordinatorDaemon,
+    WorkspaceProcessContext,
+    create_test_daemon_workspace_context,
+)
 from tests.orchestration.test_fork_launcher import MODULE, Runs, wait
 from tests.orchestration.test_storage import instance_config
 

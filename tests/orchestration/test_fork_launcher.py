@@ -15,13 +15,8 @@ from typing import Any
 import dagster as dg
 import psutil
 import pytest
-from dagster._core.code_pointer import ModuleCodePointer
-from dagster._core.launcher import WorkerStatus
-from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
-from dagster._core.test_utils import create_test_daemon_workspace_context
-from dagster._core.workspace.context import BaseWorkspaceRequestContext
-from dagster._core.workspace.load_target import ModuleTarget
 
+from orchestration._dagster import ModuleCodePointer, WorkerStatus
 from orchestration.fork_launcher import ForkRunLauncher
 from orchestration.fork_server import ForkServerError
 from orchestration.storage import pooled_engine
@@ -29,6 +24,13 @@ from orchestration.worker_tag import WORKER_TAG, Worker
 from resources.settings import PROJECT
 from testing.databases import new_database
 from testing.processes import fork_servers
+from tests.orchestration._dagster import (
+    BaseWorkspaceRequestContext,
+    JobPythonOrigin,
+    ModuleTarget,
+    RepositoryPythonOrigin,
+    create_test_daemon_workspace_context,
+)
 from tests.orchestration.forked_jobs import defs
 from tests.orchestration.test_storage import instance_config
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.events import AssetKey
+from dagster import AssetKey
 from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.pool import NullPool, QueuePool
