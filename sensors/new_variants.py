@@ -34,6 +34,8 @@ from variant_assets.runs import (
 
 # What one tick takes; more waits for the next tick, a moment later.
 MOST_PER_TICK = 100
+# The queue takes the runs of different tenants in turn.
+TENANT_TAG = "job_variants/tenant_id"
 _STAGE_NAMES = [asset.key.to_user_string() for asset in STAGES]
 
 
@@ -124,7 +126,7 @@ def request_waiting_variants(instance: dg.DagsterInstance, db: Database, sensor:
     asked = [variant for variant in unasked if variant.job_variants_id in mine]
     if not asked:
         return dg.SensorResult(skip_reason=f"No variant waits; {len(in_flight)} in flight.")
-    fair_queue = FairQueue.of(unfinished)
+    fair_queue = FairQueue.of(TENANT_TAG, unfinished)
     return dg.SensorResult(
         run_requests=[run_request(variant, fair_queue) for variant in asked],
         dynamic_partitions_requests=[
@@ -159,7 +161,6 @@ def run_request(variant: StartableVariant, fair_queue: FairQueue) -> dg.RunReque
         asset_selection=None if left == _STAGE_NAMES else [dg.AssetKey(name) for name in left],
         tags={
             "job_variants/job_id": str(variant.job_id),
-            "job_variants/tenant_id": variant.tenant_id or "none",
             "job_variants/from": f"{variant.current_step}, {variant.status}",
             **fair_queue.tags_of_next(variant.tenant_id or "none"),
         },
