@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import logging
 import os
 from collections.abc import Callable
 from functools import lru_cache
@@ -18,12 +20,14 @@ from resources.ocr import Ocr
 from resources.ocr.embedded import EmbeddedOcr
 from resources.ocr.paddle import PaddleOcr, PaddleSettings
 from resources.postgres.database import Database
-from resources.settings import Settings, setting_names
+from resources.settings import Settings, parse_setting, setting_names
 from resources.vlm import VisionModel
 from resources.vlm.endpoint import EndpointSettings, EndpointVision
 from resources.vlm.local import LocalSettings, LocalVision
 from resources.vlm.measured import MeasuredVision
 from stages.type.fonts import Fonts
+
+logger = logging.getLogger(__name__)
 
 
 def dagster_resources() -> dict[str, dg.ResourceDefinition]:
@@ -56,6 +60,21 @@ def preload(settings: Settings, *, to_be_forked: bool = False) -> list[str]:
         if name not in left_out:
             backend.load()
     return left_out
+
+
+def preload_in_fork_server() -> None:
+    """Called by the fork server before its first fork, as dagster.yaml says; does nothing with PRELOAD_MODELS=false.
+
+    Raises what loading a backend raises.
+    """
+    # numpy imports these when they are first used, which would be in the middle of each run.
+    for name in ("numpy.fft", "numpy.ma", "numpy.random"):
+        importlib.import_module(name)
+    if not parse_setting("PRELOAD_MODELS", os.environ):
+        return
+    left_out = preload(Settings.from_environment(os.environ), to_be_forked=True)
+    if left_out:
+        logger.warning("%s cannot be shared by forked runs; each run loads its own", ", ".join(left_out))
 
 
 def _resource(build: Callable[[Settings], Any]) -> dg.ResourceDefinition:

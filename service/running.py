@@ -50,6 +50,7 @@ def environment(given: Mapping[str, str]) -> dict[str, str]:
         # Dagster's commands do not look for the classes of dagster.yaml in the folder they are started from.
         "PYTHONPATH": os.pathsep.join(filter(None, (str(PROJECT), given.get("PYTHONPATH")))),
         "DAGSTER_LOCAL_DIR": str(state.dagster),
+        "DAGSTER_COMPUTE_LOGS": "false" if settings.compute_logs == "off" else "true",
         "ASSET_ROOT": str(settings.asset_root),
         **waits,
         # Else every thread that once worked keeps memory of its own.
