@@ -37,10 +37,17 @@ class ServerRotation:
     The lock is held only while a server is chosen, never while one starts: `ready` waits without it.
     """
 
-    def __init__(self, start: Callable[[], ForkServerClient], source: SourceStamp, renew_after_runs: int) -> None:
+    def __init__(
+        self,
+        start: Callable[[], ForkServerClient],
+        source: SourceStamp,
+        renew_after_runs: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._start = start
         self._source = source
         self._renew_after_runs = renew_after_runs
+        self._clock = clock
         self._lock = threading.Lock()
         self._server: _Server | None = None
         self._next: _Server | None = None
@@ -85,7 +92,7 @@ class ServerRotation:
 
     def _raise_recent_failure(self, stamp: int) -> None:
         failure = self._failure
-        if failure is not None and failure.stamp == stamp and time.monotonic() - failure.at_s < RETRY_AFTER_S:
+        if failure is not None and failure.stamp == stamp and self._clock() - failure.at_s < RETRY_AFTER_S:
             raise ForkServerError(failure.why)
 
     def _may_serve(self, server: _Server, stamp: int) -> bool:
@@ -103,7 +110,7 @@ class ServerRotation:
     def _give_up(self, server: _Server, why: str) -> None:
         with self._lock:
             if self._server is server:
-                self._failure = _Failure(server.stamp, time.monotonic(), why)
+                self._failure = _Failure(server.stamp, self._clock(), why)
                 self._server = None
             self._retire(server)
 

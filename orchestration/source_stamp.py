@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,19 +18,26 @@ class SourceStamp:
     The folders are read at most once in `every_s` seconds, however often the stamp is asked for.
     """
 
-    def __init__(self, folders: Iterable[Path], suffixes: Collection[str], every_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        folders: Iterable[Path],
+        suffixes: Collection[str],
+        every_s: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._folders = tuple(folders)
         self._suffixes = tuple(suffixes)
         self._every_s = every_s
+        self._clock = clock
         self._lock = threading.Lock()
         self._stamp = 0
         self._read_at_s = float("-inf")
 
     def current(self) -> int:
         with self._lock:
-            if time.monotonic() - self._read_at_s >= self._every_s:
+            if self._clock() - self._read_at_s >= self._every_s:
+                self._read_at_s = self._clock()
                 self._stamp = hash(tuple(sorted(self._files())))
-                self._read_at_s = time.monotonic()
             return self._stamp
 
     def _files(self) -> Iterator[tuple[str, int, int]]:
