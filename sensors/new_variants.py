@@ -36,6 +36,8 @@ from variant_assets.runs import (
 
 # What one tick takes; more waits for the next tick, a moment later.
 MOST_PER_TICK = 100
+# The queue takes the runs of different tenants in turn.
+TENANT_TAG = "job_variants/tenant_id"
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def request_waiting_variants(instance: dg.DagsterInstance, db: Database, sensor:
     to_run = _without_ended_runs(instance, db, requested, sensor)
     if not to_run:
         return dg.SensorResult(skip_reason=f"No variant waits; {len(in_flight)} in flight.")
-    fair_queue = FairQueue.of(unfinished)
+    fair_queue = FairQueue.of(TENANT_TAG, unfinished)
     return dg.SensorResult(
         run_requests=[run_request(variant, fair_queue) for variant in to_run],
         dynamic_partitions_requests=[
@@ -167,7 +169,6 @@ def run_request(variant: RequestedVariant, fair_queue: FairQueue) -> dg.RunReque
         asset_selection=None if left == STAGE_NAMES else [dg.AssetKey(name) for name in left],
         tags={
             "job_variants/job_id": str(variant.job_id),
-            "job_variants/tenant_id": variant.tenant_id or "none",
             "job_variants/from": f"{variant.current_step}, {variant.status}",
             **fair_queue.tags_of_next(variant.tenant_id or "none"),
         },

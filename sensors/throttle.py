@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 import dagster as dg
 
+from orchestration.fork_launcher import fork_server_problem
 from resources.postgres.database import Database
 from resources.pressure import Load, measured
 from resources.wiring import SensorSettings
@@ -88,6 +89,9 @@ def throttle(
         context.instance.event_log_storage.set_concurrency_slots(POOL, after.limit)
         said = f"{after.limit} at a time instead of {actual}; {why}"
         context.log.info(said)
+    if (problem := fork_server_problem(context.instance)) is not None:
+        # People look here when variants are slow.
+        said = f"{said}; {problem}"
     return dg.SensorResult(skip_reason=said, cursor=json.dumps(asdict(after)) if after else None)
 
 

@@ -62,6 +62,7 @@ def _do(given: argparse.Namespace) -> int:
             "DAGSTER_DATABASE_URL",
             "DAGSTER_HOME",
             "DAGSTER_LOCAL_DIR",
+            "DAGSTER_COMPUTE_LOGS",
             "ASSET_ROOT",
             "PYTHONPATH",
         )

@@ -52,6 +52,7 @@ def environment(settings: Settings) -> dict[str, str]:
         # Dagster's commands do not look for the classes of dagster.yaml in the folder they are started from.
         "PYTHONPATH": os.pathsep.join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH")))),
         "DAGSTER_LOCAL_DIR": str(state.dagster),
+        "DAGSTER_COMPUTE_LOGS": "false" if settings.compute_logs == "off" else "true",
         # With more arenas, each thread that once worked keeps memory of its own.
         "MALLOC_ARENA_MAX": os.environ.get("MALLOC_ARENA_MAX", ONE_ARENA),
         # Each sensor that waits holds a thread of the code server; the rest is Dagster's own number.

@@ -99,7 +99,7 @@ class Configuration:
         """The text; a run launcher of our own is told which definitions it forks."""
         content: dict[str, Any] = yaml.safe_load(self.instance)
         if "run_launcher" in content:
-            content["run_launcher"]["config"] = {"module": self.module(stages)}
+            content["run_launcher"]["config"]["module"] = self.module(stages)
         return str(yaml.safe_dump(content, sort_keys=False))
 
 
