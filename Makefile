@@ -3,7 +3,7 @@ PYTHON_RUN := .venv/bin/python
 WAIT ?= 1
 N ?= 3
 
-.PHONY: help setup models demo up down test test-core lint bench migrate parallel doctor
+.PHONY: help setup models demo up down test test-core lint hooks licences bench migrate parallel doctor
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,7 +24,7 @@ parallel: setup  ## N=2: from now on two variants at a time
 	@$(PYTHON_RUN) -m service parallel $(N)
 
 migrate: setup  ## bring the database of DATABASE_URL to the current schema
-	@$(PYTHON_RUN) -m resources.migrations
+	@$(PYTHON_RUN) -m resources.postgres.migrations
 
 models: ## install what LLaVA, YOLO and model servers need (some GB)
 	@scripts/setup models
@@ -41,10 +41,16 @@ lint: setup  ## lint, format, types and the direction of imports
 	@$(PYTHON_RUN) -m mypy .
 	@.venv/bin/lint-imports
 
+hooks:  ## install a git hook that runs `make lint` before each commit
+	@git config core.hooksPath scripts/hooks
+
+licences: setup  ## write the licences of all pinned packages into docs/licences.md
+	@$(PYTHON_RUN) scripts/licences.py
+
 doctor: setup  ## whether the chosen models can run, and if not the way out
 	@$(PYTHON_RUN) -m service.doctor
 
-bench: models  ## the figures of the README
+bench: models  ## the figures of docs/performance.md
 	@$(PYTHON_RUN) -m benchmarks.main_job --json .service/bench-main-job.json
 	@$(PYTHON_RUN) -m benchmarks.creative --json .service/bench-creative.json --sheet .service/bench-creative.png
 	@$(PYTHON_RUN) -m benchmarks.orchestration --json .service/bench-orchestration.json --plots .service
