@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import make_url
 
 from resources.postgres.database import Database
-from resources.postgres.notifier import Heard, Listening, ListeningLost, may_start
+from resources.postgres.notifier import Heard, Listening, ListeningLost
 from testing.shop import Shop, work_through
 from testing.waiting import until
 
@@ -49,11 +49,6 @@ def test_the_changes_within_a_run_wake_nobody(shop: Shop, db: Database, database
     with Listening(database_url) as listening:
         work_through(db, variant, "run")
         assert listening.wait(0.3) is Heard.NOTHING
-
-
-@pytest.mark.parametrize("payload", ["", "what?", "[]", '"img_gen"', '{"status": "done"}', "null"])
-def test_a_notification_that_says_nothing_means_to_look(payload: str) -> None:
-    assert may_start(payload)
 
 
 def test_the_service_that_stops_ends_every_wait(db: Database, listening: Listening) -> None:
