@@ -31,9 +31,20 @@ class Group(NamedTuple):
 
 
 _WHOLE: frozenset[str] = frozenset()
+_DECISIONS = {
+    "orchestration/coordinator.py": frozenset({"_has_room", "_first_with_room", "_priority"}),
+    "orchestration/fair_queue.py": _WHOLE,
+    "resources/postgres/notifier.py": frozenset({"may_start"}),
+    "resources/pressure.py": frozenset({"is_pressed", "is_calm"}),
+    "sensors/new_variants.py": frozenset({"run_request"}),
+    "sensors/throttle.py": frozenset({"decide"}),
+    "variant_assets/retention.py": frozenset({"to_remove"}),
+    "variant_assets/runs.py": frozenset({"unfinished_runs", "outcome", "awaits_retry", "variants_of"}),
+}
 GROUPS = (
     Group("stages", dict.fromkeys(map(str, sorted(Path("stages").rglob("*.py"))), _WHOLE), 0.9),
-    Group("thresholds of the verdict", {"stages/verdict.py": _WHOLE}, 1.0, "VerdictThresholds"),
+    Group("thresholds", {"stages/verdict.py": _WHOLE}, 1.0, "VerdictThresholds"),
+    Group("decisions", _DECISIONS, 0.9),
 )
 
 

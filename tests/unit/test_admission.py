@@ -40,9 +40,12 @@ def limited(*, runs: int = -1, tags: Sequence[dict[str, Any]] = ()) -> Iterator[
     queue = SimpleNamespace(
         max_concurrent_runs=runs, tag_concurrency_limits=list(tags), should_block_op_concurrency_limited_runs=False
     )
-    with dg.DagsterInstance.ephemeral() as instance:
-        with patch.object(instance, "get_concurrency_config", lambda: SimpleNamespace(run_queue_config=queue)):
-            yield Coordinator(instance)
+    limits = SimpleNamespace(run_queue_config=queue)
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        patch.object(instance, "get_concurrency_config", lambda: limits),
+    ):
+        yield Coordinator(instance)
 
 
 def run_in(coordinator: Coordinator, status: Status = Status.NOT_STARTED, **tags: str) -> dg.DagsterRun:

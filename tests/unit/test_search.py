@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.imaging.arrays import Floats, Picture
+from stages.imaging.arrays import Bits, Floats, Picture
 from stages.imaging.filters import box_mean
 from stages.placement.importance import Grid, grid_of, to_unit_range
 from stages.placement.maps import PlacementMaps, placement_maps
@@ -48,7 +48,7 @@ def placement() -> PlacementMaps:
     return placement_maps(image, *found_in(image, OBJECTS))
 
 
-def over(table: Floats, region: Floats) -> Floats:
+def over(table: Floats | Bits, region: Floats) -> Floats | Bits:
     x, y, width, height = (int(side) for side in region)
     return table[y : y + height, x : x + width]
 
