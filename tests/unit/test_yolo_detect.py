@@ -1,13 +1,11 @@
 import numpy as np
 import pytest
 
-from stages.imaging.resizing import for_model
-from stages.type.ad_copy import require_copy
 from stages.values import (
     StageError,
 )
 from stages.yolo_detect import detections_with_mask
-from testing.pictures import MODEL, SIZE, flat, found_in, size_of, thing
+from testing.pictures import MODEL, SIZE, flat, found_in, thing
 
 
 def test_boxes_are_clipped_dropped_and_sorted() -> None:
@@ -62,20 +60,3 @@ def test_nothing_found_forbids_nothing() -> None:
     assert detections.forbidden_share == 0.0
     assert not mask.any()
     assert mask.shape == (40, 50)
-
-
-@pytest.mark.parametrize("copy", [None, "", "  \n"])
-def test_a_job_without_copy_is_named(copy: str | None) -> None:
-    with pytest.raises(StageError, match="no ad copy for job 42"):
-        require_copy(copy, "42")
-
-
-def test_copy_is_passed_on_without_white_space_around_it() -> None:
-    assert require_copy(" 커피 \n", "42") == "커피"
-
-
-def test_pictures_for_a_model_are_reduced_never_enlarged() -> None:
-    assert for_model(flat(4000, 1000)).shape == (256, 1024, 3)
-    small = flat(300, 200)
-    assert for_model(small) is small
-    assert size_of(for_model(flat(2000, 2000), 640)).width_px == 640

@@ -1,4 +1,4 @@
-"""What the planner sees: shares of cells, importance, harm."""
+"""The planner's maps: shares of cells, importance, harm."""
 
 import numpy as np
 import pytest
@@ -33,9 +33,9 @@ def test_the_shares_of_a_mask_are_those_of_its_pixels(height: int, width: int, s
 
 def test_harm_is_the_share_of_each_object_and_its_upper_half_counts_more() -> None:
     image = flat(960, 960)
-    ground = placement_maps(image, *found_in(image, [thing(0.1, 0.1, 0.3, 0.3), thing(0.6, 0.5, 0.3, 0.4)]))
-    assert ground.harm.sum() == pytest.approx(2.0)
-    assert ground.harm[:24, :48].sum() > ground.harm[24:48, :48].sum()
+    placement = placement_maps(image, *found_in(image, [thing(0.1, 0.1, 0.3, 0.3), thing(0.6, 0.5, 0.3, 0.4)]))
+    assert placement.harm.sum() == pytest.approx(2.0)
+    assert placement.harm[:24, :48].sum() > placement.harm[24:48, :48].sum()
 
 
 def test_beside_an_object_a_place_matters_less_than_on_it_and_far_away_not_at_all() -> None:
