@@ -24,7 +24,7 @@ parallel: setup  ## N=2: from now on two variants at a time
 	@$(PYTHON_RUN) -m service parallel $(N)
 
 migrate: setup  ## bring the database of DATABASE_URL to the current schema
-	@$(PYTHON_RUN) -m resources.migrations
+	@$(PYTHON_RUN) -m resources.postgres.migrations
 
 models: ## install what LLaVA, YOLO and model servers need (some GB)
 	@scripts/setup models

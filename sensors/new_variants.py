@@ -7,7 +7,6 @@ evaluates a sensor again only some seconds after it has asked for runs.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,14 +16,17 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from orchestration.fair_queue import FairQueue
-from resources.postgres.database import Database, StartableVariant
+from resources.postgres.database import Database
 from resources.postgres.notifier import Heard, Listening, ListeningLost
-from resources.settings import MOST_SENSOR_COPIES, parse_setting
-from variant_assets.assets import STAGES
+from resources.postgres.values import RequestedVariant
+from resources.settings import MOST_SENSOR_COPIES
+from resources.wiring import SensorSettings
+from stages.pipeline import STAGE_NAMES
 from variant_assets.job import variant_pipeline
 from variant_assets.partitions import job_variants
 from variant_assets.runs import (
     SENSOR_TAG,
+    outcome,
     run_key,
     runs_by_key,
     terminated,
@@ -34,7 +36,8 @@ from variant_assets.runs import (
 
 # What one tick takes; more waits for the next tick, a moment later.
 MOST_PER_TICK = 100
-_STAGE_NAMES = [asset.key.to_user_string() for asset in STAGES]
+# The queue takes the runs of different tenants in turn.
+TENANT_TAG = "job_variants/tenant_id"
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,10 @@ def _copy(number: int) -> dg.SensorDefinition:
         description="Starts a run for every variant that is done at img_gen, or that waits at a later stage."
         f" Copy {number} of {MOST_SENSOR_COPIES}, which hand over to one another.",
     )
-    def sensor(context: dg.SensorEvaluationContext, db: dg.ResourceParam[Database]) -> dg.SensorResult:
-        copies = parse_setting("SENSOR_COPIES", os.environ)
+    def sensor(
+        context: dg.SensorEvaluationContext, db: dg.ResourceParam[Database], sensor_settings: SensorSettings
+    ) -> dg.SensorResult:
+        copies = sensor_settings.copies
         if number > max(copies, 1):
             return dg.SensorResult(skip_reason=f"SENSOR_COPIES={copies} leaves this copy out.")
         if copies == 0:
@@ -109,57 +114,61 @@ def _turn(
 
 
 def request_waiting_variants(instance: dg.DagsterInstance, db: Database, sensor: str) -> dg.SensorResult:
-    """Reads the table once and asks for the runs of the variants that wait and that no other sensor has asked for."""
-    # Nearly always there is nothing, and then Dagster need not be asked what is in flight.
-    if not db.any_startable():
+    """Reads the table once and requests the runs of the variants that wait. Other sensors get other variants."""
+    # Nearly always nothing waits, and then it is not worth asking Dagster which runs are in flight.
+    if not db.run_requests.any_startable():
         return dg.SensorResult(skip_reason="No variant waits.")
     unfinished = unfinished_runs(instance, datetime.now(UTC))
     in_flight = {variant for run in unfinished for variant in variants_of(run)}
-    found = db.startable_variants(in_flight, most=MOST_PER_TICK)
-    # Where an operator ended the run between two stages, the variant does not go on by itself; the rescuer says so.
-    ended = terminated(instance, {variant.held_by for variant in found if variant.held_by})
-    waiting = [variant for variant in found if variant.held_by not in ended]
-    unasked = _not_run_before(instance, waiting, sensor)
-    mine = db.request_variants(unasked, sensor)
-    asked = [variant for variant in unasked if variant.job_variants_id in mine]
-    if not asked:
+    requested = db.run_requests.request_startable(sensor, in_flight, most=MOST_PER_TICK)
+    to_run = _without_ended_runs(instance, db, requested, sensor)
+    if not to_run:
         return dg.SensorResult(skip_reason=f"No variant waits; {len(in_flight)} in flight.")
-    fair_queue = FairQueue.of(unfinished)
+    fair_queue = FairQueue.of(TENANT_TAG, unfinished)
     return dg.SensorResult(
-        run_requests=[run_request(variant, fair_queue) for variant in asked],
+        run_requests=[run_request(variant, fair_queue) for variant in to_run],
         dynamic_partitions_requests=[
-            job_variants.build_add_request([str(variant.job_variants_id) for variant in asked])
+            job_variants.build_add_request([str(variant.job_variants_id) for variant in to_run])
         ],
     )
 
 
-def _not_run_before(
-    instance: dg.DagsterInstance, variants: list[StartableVariant], sensor: str
-) -> list[StartableVariant]:
-    """Leaves out states that had a run already, by whichever copy: Dagster knows the run keys of one sensor only.
+def _without_ended_runs(
+    instance: dg.DagsterInstance, db: Database, requested: list[RequestedVariant], sensor: str
+) -> list[RequestedVariant]:
+    """Leaves out what only Dagster knows: runs that an operator terminated, and states that already have a run.
 
-    A run that was created but never submitted is submitted when the copy that asked for it does so again.
+    Only a state that was requested before can have a run. If that run is over, this is recorded, and the state is not
+    found again. A run that Dagster created but never submitted is submitted when the same sensor requests it again.
     """
-    runs = runs_by_key(instance, [run_key(variant) for variant in variants])
+    # An operator terminated the run between two stages: the rescuer fails such a variant.
+    terminated_runs = terminated(instance, {variant.held_by for variant in requested if variant.held_by})
+    runs = runs_by_key(instance, [run_key(variant) for variant in requested if variant.requested_before])
+    to_run = []
+    for variant in requested:
+        run = runs.get(run_key(variant))
+        if run is not None and run.is_finished:
+            db.run_requests.record_outcome(variant, outcome(run))
+        elif variant.held_by not in terminated_runs and (run is None or _is_resubmitted(run, sensor)):
+            to_run.append(variant)
+    return to_run
 
-    def to_ask(run: dg.DagsterRun | None) -> bool:
-        unsubmitted = run is not None and run.status is dg.DagsterRunStatus.NOT_STARTED
-        return run is None or (unsubmitted and run.tags.get(SENSOR_TAG) == sensor)
 
-    return [variant for variant in variants if to_ask(runs.get(run_key(variant)))]
+def _is_resubmitted(run: dg.DagsterRun, sensor: str) -> bool:
+    """Dagster submits this run when the sensor requests it again."""
+    return run.status is dg.DagsterRunStatus.NOT_STARTED and run.tags.get(SENSOR_TAG) == sensor
 
 
-def run_request(variant: StartableVariant, fair_queue: FairQueue) -> dg.RunRequest:
-    """One run for one variant, from the stage it waits for to the end, at its tenant's next place in the queue."""
-    left = _STAGE_NAMES[_STAGE_NAMES.index(variant.start_stage) :]
+def run_request(variant: RequestedVariant, fair_queue: FairQueue) -> dg.RunRequest:
+    """One run for one variant, from the stage it waits for to the last, at its tenant's next place in the queue."""
+    left = STAGE_NAMES[STAGE_NAMES.index(variant.start_stage) :]
     return dg.RunRequest(
         run_key=run_key(variant),
         partition_key=str(variant.job_variants_id),
         # The job as a whole is built already; of a selection each run builds a job of its own.
-        asset_selection=None if left == _STAGE_NAMES else [dg.AssetKey(name) for name in left],
+        asset_selection=None if left == STAGE_NAMES else [dg.AssetKey(name) for name in left],
         tags={
             "job_variants/job_id": str(variant.job_id),
-            "job_variants/tenant_id": variant.tenant_id or "none",
             "job_variants/from": f"{variant.current_step}, {variant.status}",
             **fair_queue.tags_of_next(variant.tenant_id or "none"),
         },

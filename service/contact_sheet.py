@@ -6,14 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from stages.imaging.pictures import planner_picture
+from stages.imaging.arrays import Picture
+from stages.placement.plan_picture import planner_picture
 from stages.type.fonts import Fonts
 from stages.values import Detections, Overlap, Plan, Readability, Recognition, Verdict
-
-Picture = NDArray[np.uint8]
 
 _TILE_PX = 600
 _GAP_PX = 28

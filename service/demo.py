@@ -18,6 +18,7 @@ from PIL import Image
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
+from resources.fonts import installed_fonts
 from resources.images import ImageStore, png
 from resources.postgres.queries import load
 from resources.settings import SettingError, Settings
@@ -27,7 +28,7 @@ from service.running import ServiceError, port_note, running_environment, start,
 from service.shop import Shop, image_url, store
 from service.state import State
 from stages.imaging.geometry import size_of
-from stages.type.fonts import Fonts
+from stages.pipeline import STAGE_NAMES
 from stages.values import Detections, Overlap, Plan, Readability, Recognition, Verdict
 
 TENANT = "demo-cafe"
@@ -134,7 +135,7 @@ def table(finished: Sequence[tuple[FinishedVariant, dict[str, float]]]) -> str:
     """Stage times and scores, one column per variant."""
     rows: list[tuple[str, list[str]]] = [
         (stage, [f"{times[stage]:.0f} ms" for _, times in finished])
-        for stage in sorted(finished[0][1], key=_STAGES.index)
+        for stage in sorted(finished[0][1], key=STAGE_NAMES.index)
     ]
     rows += [
         ("all stages", [f"{sum(times.values()):.0f} ms" for _, times in finished]),
@@ -148,22 +149,15 @@ def table(finished: Sequence[tuple[FinishedVariant, dict[str, float]]]) -> str:
     return "\n".join([head, *(f"{name:18}" + "".join(f"{cell:>12}" for cell in cells) for name, cells in rows)])
 
 
-_STAGES = (
-    "vlm_analyze", "yolo_detect", "planner", "overlay", "vlm_judge", "ocr_eval", "readability_eval", "iou_eval",
-)  # fmt: skip
-
-
-def play(given: dict[str, str]) -> str:
-    """The whole demo on the running service; returns the line that says how it went."""
-    settings = Settings.from_environment(running_environment(given) or given)
-    state = State.of(given)
-    demo = Demo(create_engine(settings.database_url, poolclass=NullPool), settings.asset_root, state)
+def play(state: State, running: Settings) -> str:
+    """The whole demo on the service that runs with these settings; returns the line that says how it went."""
+    demo = Demo(create_engine(running.require_database_url(), poolclass=NullPool), running.asset_root, state)
     demo.order()
     demo.generate()
     seconds = demo.watch()
     finished = list(demo.finished())
     print(f"\n{table(finished)}\n")
-    variants, fonts = [variant for variant, _ in finished], Fonts(settings.font_folders)
+    variants, fonts = [variant for variant, _ in finished], installed_fonts(running.font_folders)
     for name, draw in (("ads", contact_sheet), ("plans", plan_sheet)):
         sheet = state.folder / f"{name}.png"
         sheet.write_bytes(png(draw(variants, fonts)))
@@ -171,19 +165,21 @@ def play(given: dict[str, str]) -> str:
     return f"job done: {len(finished)} of {len(finished)} variants in {seconds:.1f} s"
 
 
-def show(given: dict[str, str], *, stays: bool) -> str:
+def show(settings: Settings, *, stays: bool) -> str:
     """Starts the service, plays the demo and stops what was started; with `stays` only after Ctrl-C."""
-    runs_already = running_environment(given) is not None
+    state = State.of(settings)
+    runs_already = running_environment(state) is not None
     try:
-        record = start(given)
-        print(f"the UI is at {record.url}{'' if runs_already else port_note(record, given)}", flush=True)
-        outcome = play(given)
+        record = start(settings)
+        note = "" if runs_already else port_note(record, settings.webserver_port)
+        print(f"the UI is at {record.url}{note}", flush=True)
+        outcome = play(state, Settings.from_environment(running_environment(state) or {}))
         if stays and not runs_already:
             _until_interrupted(f"{outcome}\nthe UI stays at {record.url}; Ctrl-C stops everything")
         return outcome
     finally:
         if not runs_already:
-            stop(given)
+            stop(state)
 
 
 def _until_interrupted(words: str) -> None:
@@ -200,7 +196,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     print("starting PostgreSQL and Dagster …", flush=True)
     try:
-        outcome = show(dict(os.environ), stays=os.environ.get("WAIT", "1") != "0")
+        outcome = show(Settings(), stays=os.environ.get("WAIT", "1") != "0")
     except (ServiceError, SettingError, PostgresError, DemoError) as error:
         first, *details = str(error).splitlines()
         print("\n".join([*details, f"the demo failed: {first}"]), file=sys.stderr)

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from orchestration.processes import PROCESS_VARIABLE
 from resources.postgres.database import Database
-from resources.settings import PROJECT, parse_setting
+from resources.settings import PROJECT, Settings
 from service import postgres
 from service.state import Process, Record, State
 
@@ -96,7 +96,7 @@ class Supervisor:
         with (self._state.logs / f"{name}.log").open("ab") as log:
             self._children[name] = subprocess.Popen(
                 self._commands[name],
-                cwd=PROJECT,
+                cwd=self._state.working_folder,
                 env={**os.environ, PROCESS_VARIABLE: name},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -143,8 +143,14 @@ def main() -> None:
     if os.fork() > 0:
         os._exit(0)
     os.setsid()
-    state, url = State.of(os.environ), parse_setting("DATABASE_URL", os.environ)
-    Supervisor(state, url, int(code_port), int(web_port), embedded_postgres=database == "embedded").run()
+    settings = Settings()
+    Supervisor(
+        State.of(settings),
+        settings.require_database_url(),
+        int(code_port),
+        int(web_port),
+        embedded_postgres=database == "embedded",
+    ).run()
 
 
 if __name__ == "__main__":

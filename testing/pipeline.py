@@ -8,7 +8,7 @@ from uuid import UUID
 
 import dagster as dg
 
-from testing.shop import STAGES
+from stages.pipeline import STAGE_NAMES
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Pipeline:
         return definitions.resolve_job_def("variant_pipeline").execute_in_process(
             partition_key=str(variant),
             instance=self.instance,
-            asset_selection=[dg.AssetKey(stage) for stage in stages or STAGES],
+            asset_selection=[dg.AssetKey(stage) for stage in stages or STAGE_NAMES],
             tags=tags,
             raise_on_error=False,
         )

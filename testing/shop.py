@@ -7,20 +7,11 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from resources.postgres.database import Database, StageOutput
+from resources.postgres.database import Database
+from resources.postgres.values import StageOutput
 from service import shop
+from stages.pipeline import STAGE_NAMES
 from stages.values import ModelInfo, Rect, Size, Value
-
-STAGES = (
-    "vlm_analyze",
-    "yolo_detect",
-    "planner",
-    "overlay",
-    "vlm_judge",
-    "ocr_eval",
-    "readability_eval",
-    "iou_eval",
-)
 
 
 class AnyResult(Value):
@@ -30,7 +21,7 @@ class AnyResult(Value):
     objects: tuple[Rect, ...] = ()
     size: Size = Size(width_px=100, height_px=100)
     model: ModelInfo = ModelInfo(provider="test", model="test", revision="1")
-    text_rect: Rect = Rect(x=0.1, y=0.1, width=0.5, height=0.2)
+    ink: Rect = Rect(x=0.1, y=0.1, width=0.5, height=0.2)
 
 
 class Shop(shop.Shop):
@@ -75,11 +66,13 @@ class Shop(shop.Shop):
             return connection.execute(text(statement), parameters).one()
 
 
-def work_through(db: Database, variant: UUID, run: str, *, first: str = "vlm_analyze", last: str = "iou_eval") -> None:
+def work_through(
+    db: Database, variant: UUID, run: str, *, first: str = STAGE_NAMES[0], last: str = STAGE_NAMES[-1]
+) -> None:
     """What a run does to the database, from one stage to another, with results of no meaning."""
-    for stage in STAGES[STAGES.index(first) : STAGES.index(last) + 1]:
-        assert db.begin_stage(variant, stage, run) is None
-        db.finish_stage(db.load_variant(variant), stage, run, output(stage))
+    for stage in STAGE_NAMES[STAGE_NAMES.index(first) : STAGE_NAMES.index(last) + 1]:
+        assert db.claims.begin(variant, stage, run) is None
+        db.claims.finish(db.claims.load(variant), stage, run, output(stage))
 
 
 def output(stage: str) -> StageOutput:

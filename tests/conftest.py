@@ -10,12 +10,29 @@ from sqlalchemy.pool import NullPool
 
 from resources.postgres.database import Database
 from resources.postgres.migrations import migrate
+from resources.settings import Settings, StateSettings
 from service import postgres
 from testing.databases import new_database
 from testing.studio import Studio
 
 if TYPE_CHECKING:
     from testing.pipeline import Pipeline
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_env_file() -> None:
+    """No test depends on the `.env` file of whoever runs it."""
+    for settings in (StateSettings, Settings):
+        settings.model_config["env_file"] = None
+
+
+@pytest.fixture
+def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The path of the `.env` file that is read in this test, once the test has written it."""
+    path = tmp_path / ".env"
+    for settings in (StateSettings, Settings):
+        monkeypatch.setitem(settings.model_config, "env_file", path)
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +88,5 @@ def pipeline(studio: Studio, database_url: str, monkeypatch: pytest.MonkeyPatch)
     from testing.pipeline import Pipeline
 
     monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("ASSET_ROOT", str(studio.asset_root))
     with dg.DagsterInstance.ephemeral() as instance:
-        yield Pipeline(instance, dict(dagster_resources()))
+        yield Pipeline(instance, dict(dagster_resources(Settings(asset_root=studio.asset_root))))

@@ -15,7 +15,8 @@ from benchmarks.creative.defects import DefectFigures, figures_of_defects
 from benchmarks.creative.measures import AdFigures, figures_of, share, truth_of
 from benchmarks.creative.methods import EMBEDDED, METHODS, OURS, Ad, Given, Tools, found_by, make_ad
 from resources.ocr.embedded import EmbeddedOcr
-from resources.settings import parse_setting
+from resources.settings import Settings
+from stages.imaging.geometry import iou
 from stages.values import Rect, StageError
 from testing.scenes.copies import copy_for
 from testing.scenes.editions import scene
@@ -76,7 +77,7 @@ def tools() -> Tools:
 
 @cache
 def recogniser() -> EmbeddedOcr:
-    return EmbeddedOcr(parse_setting("TESSDATA_FOLDERS", {}))
+    return EmbeddedOcr(Settings().tessdata_folders)
 
 
 def figures_of_scene(number: int) -> SceneFigures:
@@ -119,7 +120,7 @@ def _matched(boxes: Sequence[Rect], true: Sequence[Rect]) -> int:
     """How many true boxes have a found one of their own; boxes come best first."""
     left = list(true)
     for box in boxes:
-        best = max(left, key=box.iou, default=None)
-        if best is not None and box.iou(best) >= _MATCH:
+        best = max(left, key=lambda true: float(iou(box.corners, true.corners)), default=None)
+        if best is not None and iou(box.corners, best.corners) >= _MATCH:
             left.remove(best)
     return len(true) - len(left)

@@ -15,12 +15,13 @@ from resources.detector.yolo import YoloDetector, YoloSettings
 from resources.ocr import hangul, latin, line_pixels, syllables
 from resources.ocr.embedded import EmbeddedOcr
 from resources.ocr.paddle import PaddleOcr, PaddleSettings
-from resources.settings import parse_setting
-from resources.vlm.answers import JUDGE, JudgementAnswer, prompt
+from resources.settings import Settings
 from resources.vlm.endpoint import EndpointSettings, EndpointVision, data_url
 from resources.vlm.local import LocalSettings, LocalVision
 from resources.vlm.measured import MeasuredVision
+from resources.vlm.prompt import JUDGE, prompt
 from stages.values import LineToRead, Value
+from stages.vlm_judge import JudgementAnswer
 from testing.models import paddle_folder, tiny_llava
 from testing.models.cache import CACHE
 from testing.models.shapes import table, trained
@@ -184,7 +185,7 @@ def _paddle(folder: Path, _url: str) -> Case:
 
 
 def _embedded_ocr(_folder: Path, _url: str) -> Case:
-    ocr = EmbeddedOcr(parse_setting("TESSDATA_FOLDERS", {}))
+    ocr = EmbeddedOcr(Settings().tessdata_folders)
     drawings = [drawn("커피 한 잔 3,900원", "hangul"), drawn("Fresh coffee", "latin")]
     return Case(ocr, lambda: all(_valid(read) for each in drawings for read in ocr.read(each.image, (each.line,))))
 

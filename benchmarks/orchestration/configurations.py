@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ import yaml
 
 from orchestration.processes import PROCESS_VARIABLE
 from resources.images import png
-from resources.settings import PROJECT
+from resources.settings import PROJECT, Settings
 from service import postgres
 from service.demo import generated_images
 from service.running import environment, free_port, prepare_database
@@ -89,7 +88,7 @@ class Configuration:
 
     name: str
     instance: str
-    settings: dict[str, str]
+    settings: dict[str, Any]
     plain_sensor: bool = False
     share: float = 1.0
 
@@ -100,18 +99,18 @@ class Configuration:
         """The text; a run launcher of our own is told which definitions it forks."""
         content: dict[str, Any] = yaml.safe_load(self.instance)
         if "run_launcher" in content:
-            content["run_launcher"]["config"] = {"module": self.module(stages)}
+            content["run_launcher"]["config"]["module"] = self.module(stages)
         return str(yaml.safe_dump(content, sort_keys=False))
 
 
 def configurations() -> tuple[Configuration, ...]:
     """Stock, tuned stock, and this repository as it is."""
-    polls = {"SENSOR_COPIES": "0", "THROTTLE": "off", "ORCHESTRATION": "stock"}
+    polls = {"sensor_copies": 0, "throttle": "off", "orchestration": "stock"}
     return (
         Configuration("stock", _STORAGE, polls, plain_sensor=True, share=0.1),
         Configuration("tuned stock", _STORAGE + _TUNED, polls, share=0.2),
         # Off, for the benchmark loads the machine on purpose.
-        Configuration("ours", (PROJECT / "dagster.yaml").read_text(), {"THROTTLE": "off"}),
+        Configuration("ours", (PROJECT / "dagster.yaml").read_text(), {"throttle": "off"}),
     )
 
 
@@ -183,10 +182,9 @@ def running(configuration: Configuration, stages: StageSet, folder: Path) -> Ite
     home = folder / "home"
     home.mkdir(parents=True)
     (home / "dagster.yaml").write_text(configuration.dagster_yaml(stages))
-    given = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    given |= {"STATE_FOLDER": str(folder), "ASSET_ROOT": str(folder / "assets"), **configuration.settings}
-    variables = {**environment(given), "DAGSTER_HOME": str(home)}
-    state = State(folder)
+    settings = Settings(database_url=None, state_folder=folder, asset_root=folder / "assets", **configuration.settings)
+    variables = {**environment(settings), "DAGSTER_HOME": str(home)}
+    state = State.of(settings)
     prepare_database(variables["DATABASE_URL"])
     port = free_port(0)
     state.workspace.write_text(
@@ -204,7 +202,7 @@ def running(configuration: Configuration, stages: StageSet, folder: Path) -> Ite
                 started.append(
                     subprocess.Popen(
                         command,
-                        cwd=PROJECT,
+                        cwd=state.working_folder,
                         env=own,
                         stdout=log,
                         stderr=log,

@@ -19,6 +19,7 @@ import dagster as dg
 
 from benchmarks.orchestration.configurations import AT_A_TIME, StageSet
 from benchmarks.orchestration.orders import Orders
+from resources.settings import Settings
 from resources.wiring import dagster_resources
 from service import postgres
 from service.running import prepare_database
@@ -63,7 +64,7 @@ def _work_through(module: str, variant: str) -> None:
         function = asset.op.compute_fn.decorated_fn  # type: ignore[union-attr]
         wanted = list(inspect.signature(function).parameters)[1:]
         function(context, **{name: _resource(name) for name in wanted})
-    _resource("db").complete_variant(UUID(variant))
+    _resource("db").claims.complete(UUID(variant))
 
 
 @cache
@@ -73,4 +74,4 @@ def _assets(module: str) -> Sequence[dg.AssetsDefinition]:
 
 @cache
 def _resource(name: str) -> Any:
-    return dagster_resources()[name].resource_fn(None)  # type: ignore[call-arg,arg-type]
+    return dagster_resources(Settings())[name].process_config_and_initialize()

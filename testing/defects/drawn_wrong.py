@@ -89,7 +89,7 @@ def _near_ground(good: DrawnAd) -> Layout:
 @defect("in the colour of its plate")
 def _like_plate(good: DrawnAd) -> Layout:
     fill = good.layout.fill
-    return plate_over(good.layout, good.layout.text_rect, fill, 0.95)
+    return plate_over(good.layout, good.layout.ink, fill, 0.95)
 
 
 @defect("a plate over an object")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stages.type.glyphs import drawn
+from stages.type.glyphs import draw_layout
 from stages.values import Layout
 from testing.defects import drawn_wrong, spoilt_pictures
 from testing.defects.perturb import DEFECTS, DrawnAd
@@ -20,5 +20,5 @@ def spoil(defect: str, good: DrawnAd) -> DrawnAd | None:
     if changed is None:
         return None
     if isinstance(changed, Layout):
-        return good._replace(layout=changed, image=drawn(good.scene.image, changed, good.fonts))
+        return good._replace(layout=changed, image=draw_layout(good.scene.image, changed, good.fonts))
     return None if np.array_equal(changed, good.image) else good._replace(image=changed)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from stages.imaging.geometry import Corners, Image, outer_corners
+from stages.imaging.arrays import Picture
+from stages.imaging.geometry import Corners, outer_corners
 from stages.type.fonts import Fonts
 from stages.type.glyphs import advances
 from stages.values import GlyphRun, Layout, Panel, Rect, Rgb, TextLine
@@ -17,11 +18,11 @@ class DrawnAd(NamedTuple):
 
     scene: Scene
     layout: Layout
-    image: Image
+    image: Picture
     fonts: Fonts
 
 
-Change = Callable[[DrawnAd], Layout | Image | None]
+Change = Callable[[DrawnAd], Layout | Picture | None]
 """A layout is drawn anew, so record and picture agree; a picture leaves the record as it was. None: not for this ad."""
 
 DEFECTS: dict[str, Change] = {}
@@ -51,9 +52,7 @@ def moved(layout: Layout, right_px: float, down_px: float) -> Layout:
         return old.model_copy(update={"runs": runs, "ink": rect(old.ink)})
 
     lines = tuple(map(line, layout.lines))
-    return layout.model_copy(
-        update={"lines": lines, "ink": rect(layout.ink), "text_rect": rect(layout.text_rect), "panel": None}
-    )
+    return layout.model_copy(update={"lines": lines, "ink": rect(layout.ink), "panel": None})
 
 
 def respelled(layout: Layout, change: Callable[[str], str]) -> Layout | None:
@@ -94,13 +93,13 @@ def spread(line: TextLine, layout: Layout, fonts: Fonts, factor: float) -> TextL
     return line.model_copy(update={"runs": tuple(letters)})
 
 
-def mean_colour(image: Image, box: Corners) -> Rgb:
+def mean_colour(image: Picture, box: Corners) -> Rgb:
     left, top, right, bottom = box
     red, green, blue = image[top:bottom, left:right].reshape(-1, 3).mean(axis=0)
     return int(red), int(green), int(blue)
 
 
-def in_box(image: Image, box: Corners, work: Callable[[Image], Any]) -> Image:
+def in_box(image: Picture, box: Corners, work: Callable[[Picture], Any]) -> Picture:
     """The picture with the box's pixels worked on."""
     left, top, right, bottom = box
     result = image.copy()

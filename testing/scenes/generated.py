@@ -9,7 +9,8 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image as Pillow
 
-from stages.imaging.geometry import Bits, Image, bounds
+from stages.imaging.arrays import Bits, Picture
+from stages.imaging.morphology import bounds
 from stages.values import Rect, Size
 from testing.scenes import grounds, objects
 from testing.scenes.scene import Scene, TrueObject
@@ -80,7 +81,7 @@ def _places(layout: str, width: int, height: int, random: Generator) -> list[tup
     return [frame(*spot) for spot in single[layout]]
 
 
-def _pasted(image: Image, item: objects.Painted, left: int, top: int) -> tuple[Image, Bits]:
+def _pasted(image: Picture, item: objects.Painted, left: int, top: int) -> tuple[Picture, Bits]:
     """The picture with an object and its soft shadow on it, and the object's mask."""
     height, width = image.shape[:2]
     canvas = Pillow.fromarray(image).convert("RGBA")

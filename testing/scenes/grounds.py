@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFilter
 
-from stages.imaging.geometry import Image
+from stages.imaging.arrays import Picture
 
 Floats = NDArray[np.float64]
 Painter = Callable[[int, int, bool, Generator], Floats]
 
 
-def paint(ground: str, width: int, height: int, dark: bool, random: Generator) -> Image:
+def paint(ground: str, width: int, height: int, dark: bool, random: Generator) -> Picture:
     """(height, width, 3) uint8, with the faint grain that any camera leaves."""
     painted = _PAINTERS[ground](width, height, dark, random)
     grain = random.normal(0, 1.5, (height, width, 1))

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stages.imaging.geometry import Bits, Image, Mask
+from stages.imaging.arrays import Bits, Mask, Picture
 from stages.values import DetectedObject, Detections, ModelInfo, Rect, Size
-from stages.yolo_detect import forbid
+from stages.yolo_detect import detections_with_mask
 
 _TRUTH = ModelInfo(provider="testing", model="truth", revision="1")
 
@@ -23,7 +23,7 @@ class TrueObject(NamedTuple):
 
 class Scene(NamedTuple):
     name: str
-    image: Image
+    image: Picture
     objects: tuple[TrueObject, ...]
 
     @property
@@ -38,7 +38,7 @@ class Scene(NamedTuple):
     def truth(self) -> tuple[Detections, Mask]:
         """What a perfect detector would say."""
         objects = [DetectedObject(label=found.label, score=1.0, box=found.box) for found in self.objects]
-        return forbid(objects, self.size, _TRUTH)
+        return detections_with_mask(objects, self.size, _TRUTH)
 
     def _nothing(self) -> Bits:
         return np.zeros(self.image.shape[:2], dtype=bool)

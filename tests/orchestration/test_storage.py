@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.events import AssetKey
+from dagster import AssetKey
 from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.pool import NullPool, QueuePool
@@ -21,25 +21,13 @@ from orchestration.storage import PooledEventLogStorage, PooledRunStorage, Poole
 from resources.settings import PROJECT
 from service import postgres
 from testing.databases import new_database
+from testing.forking.runs import forking_instance
 
 PAIRS = [
     (PooledRunStorage, PostgresRunStorage),
     (PooledEventLogStorage, PostgresEventLogStorage),
     (PooledScheduleStorage, PostgresScheduleStorage),
 ]
-
-
-def instance_config(url: str) -> dict[str, object]:
-    names = {
-        "run_storage": "PooledRunStorage",
-        "event_log_storage": "PooledEventLogStorage",
-        "schedule_storage": "PooledScheduleStorage",
-    }
-    storages = {
-        kind: {"module": "orchestration.storage", "class": name, "config": {"postgres_url": url}}
-        for kind, name in names.items()
-    }
-    return {**storages, "telemetry": {"enabled": False}}
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +48,7 @@ def url(server: Path) -> Iterator[str]:
 
 @pytest.fixture
 def instance(url: str, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test(overrides=instance_config(url), temp_dir=str(tmp_path)) as instance:
+    with forking_instance(url, tmp_path, {}) as instance:
         yield instance
 
 

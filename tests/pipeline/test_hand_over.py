@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,9 +13,13 @@ import pytest
 from sqlalchemy import text
 
 from resources.postgres.database import Database
+from resources.postgres.queries import named
+from resources.wiring import SensorSettings
+from sensors import new_variants as new_variants_module
 from sensors.new_variants import MOST_PER_TICK, TickTimeouts, new_variants, request_waiting_variants, wait_and_request
 from testing.studio import Studio
 from testing.waiting import until
+from variant_assets import runs
 
 SHORT = TickTimeouts(tick_s=30.0, turn_s=25.0, table_s=20.0)
 LISTENERS = "FROM pg_stat_activity WHERE application_name = 'job_variants sensor' AND datname = current_database()"
@@ -157,33 +162,78 @@ def test_a_state_that_had_a_run_is_not_asked_for_by_another_copy(
     studio: Studio, db: Database, instance: dg.DagsterInstance
 ) -> None:
     variant = studio.variant(studio.job())
-    [request] = request_waiting_variants(instance, db, "new_variants").run_requests or ()
-    job = dg.GraphDefinition(name="variant_pipeline").to_job()
-    tags = {**request.tags, "dagster/run_key": str(request.run_key), "dagster/sensor_name": "new_variants"}
-    instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.FAILURE)
+    run_for(instance, request_waiting_variants(instance, db, "new_variants"), dg.DagsterRunStatus.FAILURE)
     studio.execute("UPDATE variant_requests SET requested_at = now() - interval '2 minutes'")
     assert asked(request_waiting_variants(instance, db, "new_variants_2")) == []
     studio.set_state(variant, "img_gen", "done")
     assert asked(request_waiting_variants(instance, db, "new_variants_2")) == [variant]
 
 
-def test_without_copies_the_sensor_polls(
+def run_for(instance: dg.DagsterInstance, result: dg.SensorResult, status: dg.DagsterRunStatus) -> None:
+    """The run that Dagster creates for the only request of a tick of sensor new_variants."""
+    [request] = result.run_requests or ()
+    job = dg.GraphDefinition(name="variant_pipeline").to_job()
+    tags = {
+        **request.tags,
+        "dagster/run_key": str(request.run_key),
+        "dagster/sensor_name": "new_variants",
+        "dagster/partition": str(request.partition_key),
+    }
+    instance.create_run_for_job(job, tags=tags, status=status)
+
+
+def test_a_run_that_was_never_submitted_is_requested_again_by_its_own_sensor_only(
     studio: Studio, db: Database, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SENSOR_COPIES", "0")
-    result = new_variants(dg.build_sensor_context(instance=instance, resources={"db": db}))
+    variant = studio.variant(studio.job())
+    first = request_waiting_variants(instance, db, "new_variants")
+    run_for(instance, first, dg.DagsterRunStatus.NOT_STARTED)
+    assert asked(request_waiting_variants(instance, db, "new_variants")) == []
+    monkeypatch.setattr(runs, "_SUBMITTED_WITHIN", timedelta(0))
+    again = request_waiting_variants(instance, db, "new_variants")
+    assert asked(again) == [variant]
+    assert (again.run_requests or ())[0].run_key == (first.run_requests or ())[0].run_key
+    studio.execute("UPDATE variant_requests SET requested_at = now() - interval '2 minutes'")
+    assert asked(request_waiting_variants(instance, db, "new_variants_2")) == []
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.FAILURE])
+def test_a_state_whose_run_is_over_is_not_requested_again_by_its_own_sensor_either(
+    studio: Studio, db: Database, instance: dg.DagsterInstance, status: dg.DagsterRunStatus
+) -> None:
+    studio.variant(studio.job())
+    run_for(instance, request_waiting_variants(instance, db, "new_variants"), status)
+    assert asked(request_waiting_variants(instance, db, "new_variants")) == []
+    assert studio.row("SELECT run_outcome FROM variant_requests")[0] == (
+        "terminated" if status is dg.DagsterRunStatus.CANCELED else "ended"
+    )
+
+
+def test_variants_whose_runs_were_terminated_do_not_keep_new_ones_waiting(
+    studio: Studio, db: Database, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(new_variants_module, "MOST_PER_TICK", 1)
+    job = studio.job()
+    studio.variant(job)
+    run_for(instance, request_waiting_variants(instance, db, "new_variants"), dg.DagsterRunStatus.CANCELED)
+    new = studio.variant(job)
+    ticks = [asked(request_waiting_variants(instance, db, "new_variants")) for _ in range(2)]
+    assert ticks == [[], [new]]
+
+
+def test_without_copies_the_sensor_polls(studio: Studio, db: Database, instance: dg.DagsterInstance) -> None:
+    resources = {"db": db, "sensor_settings": SensorSettings(copies=0, throttle=True)}
+    result = new_variants(dg.build_sensor_context(instance=instance, resources=resources))
     assert isinstance(result, dg.SensorResult)
     assert result.skip_reason is not None
     assert studio.row(f"SELECT count(*) {LISTENERS}")[0] == 0
 
 
-def test_a_copy_that_the_setting_leaves_out_says_so(
-    db: Database, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_copy_that_the_setting_leaves_out_says_so(db: Database, instance: dg.DagsterInstance) -> None:
     from sensors.new_variants import more_new_variants
 
-    monkeypatch.setenv("SENSOR_COPIES", "2")
-    result = more_new_variants[-1](dg.build_sensor_context(instance=instance, resources={"db": db}))
+    resources = {"db": db, "sensor_settings": SensorSettings(copies=2, throttle=True)}
+    result = more_new_variants[-1](dg.build_sensor_context(instance=instance, resources=resources))
     assert isinstance(result, dg.SensorResult)
     assert result.skip_reason is not None
     assert result.skip_reason.skip_message == "SENSOR_COPIES=2 leaves this copy out."
@@ -224,24 +274,22 @@ def history(studio: Studio, jobs: int) -> None:
 
 
 def test_no_read_of_a_tick_walks_through_the_history(studio: Studio) -> None:
-    from resources.postgres.queries import named
-
     history(studio, 34_000)
     studio.variant(studio.job())
     reads: dict[str, dict[str, Any]] = {
         "any_startable_variant": {},
-        "find_startable_variants": {"in_flight": [], "most": 100},
+        "request_startable_variants": {"sensor": "new_variants", "in_flight": [], "most": 100, "kept_s": 60},
+        "find_held_variants": {"in_flight": [], "most": 100},
+        "find_unbegun_variants": {"in_flight": [], "most": 100},
         "find_running_variants": {"older_than_s": 10, "most": 100},
         "find_unsettled_jobs": {"most": 100},
     }
     for name, parameters in reads.items():
         with studio.engine.begin() as connection:
-            connection.execute(text("SET LOCAL jit = off"))
-            plan = connection.execute(text(f"EXPLAIN (FORMAT JSON) {named(name)}"), parameters).scalar_one()
-        assert sequential(plan[0]["Plan"]) & {"jobs", "jobs_variants"} == set(), name
-
-
-def sequential(plan: dict[str, Any]) -> set[str]:
-    """The tables that a plan reads from the first row to the last."""
-    inner = [each for child in plan.get("Plans", []) for each in sequential(child)]
-    return {*inner, *([str(plan["Relation Name"])] if plan["Node Type"] == "Seq Scan" else [])}
+            connection.execute(named(name), parameters)
+            walked = connection.execute(
+                text(
+                    "SELECT relname, seq_scan FROM pg_stat_xact_user_tables WHERE relname IN ('jobs', 'jobs_variants')"
+                )
+            )
+            assert {row.relname: row.seq_scan for row in walked} == {"jobs": 0, "jobs_variants": 0}, name

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,8 +20,8 @@ from service.__main__ import main
 from service.running import environment, start, stop
 from service.state import State
 from service.ui import Ui
+from stages.pipeline import STAGE_NAMES
 from testing.processes import fork_servers
-from testing.shop import STAGES
 from testing.studio import Studio, photograph
 from testing.waiting import until
 
@@ -61,7 +61,7 @@ class Live(Studio):
     """A running service and the shop that uses it."""
 
     ui: Ui = field(default_factory=lambda: Ui(""))
-    state: State = field(default_factory=lambda: State.of({}))
+    state: State = field(default_factory=lambda: State(Path()))
 
     def materialize(self, variant: UUID | str, *stages: str) -> str:
         """What the button in the UI does; returns the run's id."""
@@ -123,19 +123,13 @@ class Live(Studio):
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     folder = tmp_path_factory.mktemp("service")
-    given = {
-        **{name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
-        "STATE_FOLDER": str(folder),
-        "ASSET_ROOT": str(folder / "assets"),
-        "WEBSERVER_PORT": "3900",
-    }
-    record = start(given)
+    settings = Settings(database_url=None, state_folder=folder, asset_root=folder / "assets", webserver_port=3900)
+    record = start(settings)
     try:
-        url = Settings.from_environment(environment(given)).database_url
-        engine = create_engine(url, poolclass=NullPool)
+        engine = create_engine(environment(settings)["DATABASE_URL"], poolclass=NullPool)
         yield Live(engine, folder / "assets", Ui(record.url), State(folder))
     finally:
-        stop(given)
+        stop(State(folder))
 
 
 @pytest.fixture(scope="module")
@@ -185,12 +179,12 @@ def test_one_stage_run_again_from_the_ui_refreshes_the_stages_after_it(
     def refreshed() -> bool:
         jobs_seen.add(live.job_state(job))
         now = live.table(revisions, v=variant)
-        later = all(now[stage] > before[stage] for stage in STAGES[3:])
+        later = all(now[stage] > before[stage] for stage in STAGE_NAMES[3:])
         return later and live.state_of(variant) == ("iou_eval", "done")
 
     live.until("the later stages are refreshed", refreshed)
     after = live.table(revisions, v=variant)
-    assert [stage for stage in STAGES if after[stage] == before[stage]] == list(STAGES[:3])
+    assert [stage for stage in STAGE_NAMES if after[stage] == before[stage]] == list(STAGE_NAMES[:3])
     assert jobs_seen == {("iou_eval", "done")}
 
 
@@ -200,7 +194,7 @@ def test_a_backfill_of_several_partitions_runs_each_once(live: Live, finished: t
     answer = live.ui.query(
         BACKFILL,
         params={
-            "assetSelection": [{"path": [stage]} for stage in STAGES],
+            "assetSelection": [{"path": [stage]} for stage in STAGE_NAMES],
             "partitionNames": [str(variant) for variant in variants],
         },
     )["launchPartitionBackfill"]
@@ -248,7 +242,7 @@ def test_a_run_that_is_terminated_ends_its_variant_visibly_and_can_be_run_again(
     live.until("the variant has failed", lambda: live.state_of(variant)[1] == "failed", within_s=40)
     assert "was terminated at stage" in str(live.error(variant))
     assert live.job_state(job)[1] == "failed"
-    live.materialize(variant, *STAGES)
+    live.materialize(variant, *STAGE_NAMES)
     live.until_done(job)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from resources.postgres.database import Database
 from resources.pressure import Load
+from resources.wiring import SensorSettings
 from sensors import throttle as module
 from sensors.throttle import CALM_TICKS, POOL, PRESSED_TICKS, pool_limit, throttle
 
@@ -27,13 +28,15 @@ class Sensor:
     def __init__(self, instance: dg.DagsterInstance, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
         self._instance, self._db, self._monkeypatch = instance, db, monkeypatch
         self._cursor: str | None = None
+        self.is_on = True
 
     def tick(self, value: float, times: int = 1) -> str:
         loads = [Load("memory", value, calm=50.0, pressed=90.0, unit=" %")]
         self._monkeypatch.setattr(module, "measured", lambda: loads)
         said = ""
         for _ in range(times):
-            context = dg.build_sensor_context(instance=self._instance, cursor=self._cursor, resources={"db": self._db})
+            resources = {"db": self._db, "sensor_settings": SensorSettings(copies=3, throttle=self.is_on)}
+            context = dg.build_sensor_context(instance=self._instance, cursor=self._cursor, resources=resources)
             result = throttle(context)
             assert isinstance(result, dg.SensorResult)
             assert result.skip_reason is not None
@@ -60,17 +63,15 @@ def test_the_pool_goes_down_under_pressure_and_back_and_says_why(instance: dg.Da
 
 def test_what_people_order_is_the_ceiling(instance: dg.DagsterInstance, db: Database, sensor: Sensor) -> None:
     sensor.tick(10)
-    db.order_parallel(2)
+    db.maintenance.order_parallel(2)
     assert sensor.tick(10) == "2 at a time instead of 3; 2 were asked for"
     sensor.tick(10, 2 * CALM_TICKS)
     assert pool_limit(instance) == 2
 
 
-def test_switched_off_it_gives_back_what_it_took(
-    instance: dg.DagsterInstance, sensor: Sensor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_switched_off_it_gives_back_what_it_took(instance: dg.DagsterInstance, sensor: Sensor) -> None:
     sensor.tick(95, PRESSED_TICKS)
-    monkeypatch.setenv("THROTTLE", "off")
+    sensor.is_on = False
     assert sensor.tick(95) == "3 at a time instead of 2; THROTTLE=off"
     assert sensor.tick(95, 5) == "THROTTLE=off"
     assert pool_limit(instance) == 3

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from resources.fonts import installed_fonts
 from service.contact_sheet import FinishedVariant, contact_sheet, plan_lines, plan_sheet, verdict_lines
 from stages.type.fonts import Fonts
 from stages.values import (
@@ -29,7 +30,7 @@ RED, BLUE = (200, 30, 30), (30, 30, 200)
 
 @pytest.fixture(scope="module")
 def fonts() -> Fonts:
-    return Fonts((Path("/usr/share/fonts"),))
+    return installed_fonts((Path("/usr/share/fonts"),))
 
 
 def variant(

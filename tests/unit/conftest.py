@@ -2,6 +2,7 @@
 
 import pytest
 
+from resources.fonts import installed_fonts
 from stages.type.fonts import Fonts
 from testing.drawing import NANUM
 from testing.pictures import latin_font
@@ -9,4 +10,4 @@ from testing.pictures import latin_font
 
 @pytest.fixture(scope="session")
 def fonts() -> Fonts:
-    return Fonts([NANUM, latin_font()])
+    return installed_fonts([NANUM, latin_font()])

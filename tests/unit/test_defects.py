@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from resources.fonts import installed_fonts
 from resources.ocr import Ocr
 from resources.ocr.embedded import EmbeddedOcr
-from resources.settings import parse_setting
+from resources.settings import Settings
 from resources.vlm.measured import MeasuredVision
 from stages.overlay import render
 from stages.planner import plan
-from stages.type.fonts import Fonts
 from testing.defects.complaints import complaints
 from testing.defects.kinds import KINDS, spoil
 from testing.defects.perturb import DrawnAd
@@ -23,12 +23,12 @@ COPY = "Fresh Coffee 오늘 볶은 원두. 아메리카노 3,900원, 10% 할인!
 
 @pytest.fixture(scope="module")
 def ocr() -> Ocr:
-    return EmbeddedOcr(parse_setting("TESSDATA_FOLDERS", {}))
+    return EmbeddedOcr(Settings().tessdata_folders)
 
 
 @pytest.fixture(scope="module")
 def good() -> DrawnAd:
-    shown, fonts = scene(0), Fonts(parse_setting("FONT_FOLDERS", {}))
+    shown, fonts = scene(0), installed_fonts(Settings().font_folders)
     analysis = MeasuredVision().analyze(shown.image, COPY)
     planned = plan(shown.image, *shown.truth(), analysis, COPY)
     return DrawnAd(shown, *render(shown.image, planned, COPY, fonts, analysis), fonts)

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 
+from stages.imaging.resizing import for_model
+from stages.type.ad_copy import require_copy
 from stages.values import (
     StageError,
 )
-from stages.vlm_analyze import for_model, require_copy
-from stages.yolo_detect import forbid
+from stages.yolo_detect import detections_with_mask
 from testing.pictures import MODEL, SIZE, flat, found_in, size_of, thing
 
 
@@ -15,7 +16,7 @@ def test_boxes_are_clipped_dropped_and_sorted() -> None:
         thing(0.5, 0.5, 0.0, 0.2),
         thing(0, 0, 0.1, 0.1, score=0.8),
     )
-    detections, mask = forbid([outside, empty, sure], SIZE, MODEL)
+    detections, mask = detections_with_mask([outside, empty, sure], SIZE, MODEL)
     assert [found.score for found in detections.objects] == [0.8, 0.5]
     assert detections.objects[1].box.right == 1.0
     assert mask.dtype == np.uint8
@@ -25,7 +26,7 @@ def test_boxes_are_clipped_dropped_and_sorted() -> None:
 
 def test_the_order_of_the_detector_does_not_matter() -> None:
     a, b, c = thing(0.1, 0.1, 0.2, 0.2), thing(0.5, 0.1, 0.2, 0.2), thing(0.1, 0.5, 0.2, 0.2, label="bowl")
-    first, second = forbid([a, b, c], SIZE, MODEL), forbid([c, b, a], SIZE, MODEL)
+    first, second = detections_with_mask([a, b, c], SIZE, MODEL), detections_with_mask([c, b, a], SIZE, MODEL)
     assert first[0] == second[0]
     assert (first[1] == second[1]).all()
 
@@ -40,19 +41,19 @@ def test_the_shape_of_an_object_is_kept_clear_instead_of_its_box() -> None:
     shape = np.zeros((100, 100), dtype=np.uint8)
     shape[40:60, 40:60] = 1
     box = thing(0.3, 0.3, 0.4, 0.4)
-    _, mask = forbid([box], SIZE, MODEL, [shape])
+    _, mask = detections_with_mask([box], SIZE, MODEL, [shape])
     assert mask[50, 50] == mask[39, 50] == 255
     assert mask[32, 32] == 0
 
 
 def test_a_mask_of_another_size_is_refused() -> None:
     with pytest.raises(StageError, match="mask has shape"):
-        forbid([thing(0, 0, 0.5, 0.5)], SIZE, MODEL, [np.zeros((50, 50), dtype=np.uint8)])
+        detections_with_mask([thing(0, 0, 0.5, 0.5)], SIZE, MODEL, [np.zeros((50, 50), dtype=np.uint8)])
 
 
 def test_masks_must_match_the_objects() -> None:
     with pytest.raises(StageError, match="0 masks for 1 objects"):
-        forbid([thing(0, 0, 0.5, 0.5)], SIZE, MODEL, [])
+        detections_with_mask([thing(0, 0, 0.5, 0.5)], SIZE, MODEL, [])
 
 
 def test_nothing_found_forbids_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Stands for a daemon: `python -m tests.orchestration.launching RUN_ID` launches the run and lives on."""
+"""Stands for a daemon: `python -m testing.forking.launching RUN_ID` launches the run and lives on."""
 
 import sys
 import time

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
+import numpy
 
 if os.environ.get("FORKED_JOBS_CUDA"):
     modules: dict[str, Any] = sys.modules  # what an import does that touches the GPU
@@ -17,7 +18,13 @@ if os.environ.get("FORKED_JOBS_CUDA"):
 
 @dg.op
 def quick(context: dg.OpExecutionContext) -> None:
-    context.log.info(f"pid {os.getpid()}, drew {random.random()}")
+    context.log.info(f"drew {random.random()}")
+    context.log.info(f"numpy drew {numpy.random.random()}")
+
+
+@dg.op
+def shows_preloaded(context: dg.OpExecutionContext) -> None:
+    context.log.info(f"preloaded: {os.environ.get('PRELOADED', 'no')}")
 
 
 @dg.op
@@ -62,4 +69,5 @@ def _job(op: dg.OpDefinition) -> dg.JobDefinition:
     return graph.to_job(executor_def=dg.in_process_executor)
 
 
-defs = dg.Definitions(jobs=[_job(op) for op in (quick, slow, killed, crashed, left, failed, waits_for_file, seated)])
+_OPS = (quick, shows_preloaded, slow, killed, crashed, left, failed, waits_for_file, seated)
+defs = dg.Definitions(jobs=[_job(op) for op in _OPS])

@@ -1,24 +1,20 @@
-"""Pictures for people: what the planner saw and chose, and thumbnails."""
+"""The picture of a plan, for people: the objects that were found and the regions that were proposed."""
 
 from __future__ import annotations
-
-import io
 
 import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
-from stages.imaging.geometry import Image
-from stages.values import Detections, Plan, Rect, Rgb, Size, StageError
+from stages.imaging.arrays import Picture
+from stages.values import Detections, Plan, Rect, Rgb, Size
 
 _OBJECT: Rgb = (235, 64, 52)
 _OTHER: Rgb = (255, 255, 255)
 _CHOSEN: Rgb = (0, 190, 95)
-_LONG_SIDES_PX = (640, 512, 400, 320, 240, 160, 96)
-_QUALITIES = (85, 70, 55, 40)
 
 
-def planner_picture(image: Image, detections: Detections, plan: Plan) -> Image:
+def planner_picture(image: Picture, detections: Detections, plan: Plan) -> Picture:
     """The picture with objects in red, proposals in white with their rank, the chosen one in green."""
     canvas = Pillow.fromarray(image)
     draw = ImageDraw.Draw(canvas, "RGBA")
@@ -51,16 +47,3 @@ def _outline(
     box = draw.textbbox((left + 2 * line_px, top + 2 * line_px), caption, font_size=text_px)
     draw.rectangle((box[0] - 3, box[1] - 3, box[2] + 3, box[3] + 3), fill=(0, 0, 0, 170))
     draw.text((left + 2 * line_px, top + 2 * line_px), caption, fill=color, font_size=text_px)
-
-
-def thumbnail(image: Image, max_bytes: int = 20_000) -> bytes:
-    """A JPEG of at most `max_bytes`, as large and good as they allow; StageError when none is so small."""
-    small = Pillow.fromarray(image)
-    for long_side_px in _LONG_SIDES_PX:
-        small.thumbnail((long_side_px, long_side_px), Pillow.Resampling.LANCZOS)
-        for quality in _QUALITIES:
-            encoded = io.BytesIO()
-            small.save(encoded, "JPEG", quality=quality, optimize=True)
-            if encoded.tell() <= max_bytes:
-                return encoded.getvalue()
-    raise StageError(f"no JPEG of this picture has at most {max_bytes} bytes; allow more")
