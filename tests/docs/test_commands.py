@@ -17,7 +17,7 @@ from tests.docs.pages import Page, pages
 PAGES = pages()
 SETTINGS = {name.upper() for name in Settings.model_fields}
 # Names in capitals that a reader sets outside this project.
-FOREIGN = {"PATH", "PYTHON"}
+FOREIGN = {"NAME", "PATH", "PYTHON"}
 WRITTEN_BY_THE_READER = {"stages/my_stage.py", "sql/migrations/NNNN_what_it_does.sql"}
 OURS = ("orchestration", "resources", "sensors", "service", "sql", "stages", "variant_assets")
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
