@@ -3,10 +3,10 @@ PYTHON_RUN := .venv/bin/python
 WAIT ?= 1
 N ?= 3
 
-.PHONY: help setup models demo up down test test-core lint hooks licences bench migrate parallel doctor
+.PHONY: help setup models demo up down test test-core test-dagster lint hooks licences bench migrate parallel doctor
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup:  ## install what is missing into .venv (and Debian packages, where it may)
 	@scripts/setup
@@ -34,6 +34,9 @@ test: models  ## all tests
 
 test-core: setup  ## all tests but those of the models
 	@$(PYTHON_RUN) -m pytest -q --ignore tests/models
+
+test-dagster: setup  ## VERSION=1.13.29: the tests of orchestration/ against another Dagster
+	@scripts/test-dagster $(VERSION)
 
 lint: setup  ## lint, format, types and the direction of imports
 	@$(PYTHON_RUN) -m ruff check .
