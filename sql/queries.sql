@@ -182,7 +182,7 @@ SELECT v.job_variants_id, v.state_revision,
 FROM jobs_variants v
 JOIN variant_requests r ON r.job_variants_id = v.job_variants_id AND r.state_revision = v.state_revision
 WHERE is_startable(v.current_step, v.status) AND r.run_outcome IS DISTINCT FROM 'terminated'
-  AND v.updated_at < clock_timestamp() - requeue_pause(v.retry_count)
+  AND v.updated_at < clock_timestamp() - requeue_pause(r.requeues)
   AND v.job_variants_id <> ALL (CAST(:in_flight AS uuid[]))
 ORDER BY v.state_revision
 LIMIT :most;

@@ -1,5 +1,6 @@
 -- The order of the steps is written once, in variant_steps(): constraints, indexes, triggers and functions read it
--- there. nudge_variant is now called requeue_variant.
+-- there. One function finds the variants that wait for a run and records which sensor requests it. nudge_variant is now
+-- called requeue_variant.
 
 -- The steps of a variant in their order: the image, which ye generates, then our stages. SQL lists them only here;
 -- stages/pipeline.py lists the stages for Python, and a test compares the two.
@@ -55,10 +56,11 @@ CREATE INDEX idx_jobs_variants_startable ON jobs_variants (state_revision) WHERE
 DROP INDEX idx_jobs_variants_running;
 CREATE INDEX idx_jobs_variants_running ON jobs_variants (updated_at) WHERE is_at_work(current_step, status);
 
--- One statement finds the variants that wait for a run and records who requests it; a state that had its run is not
--- requested again.
+-- A state that had its run is not requested again. How often a variant was requeued no longer counts as a restart of its
+-- stage after a crash.
 ALTER TABLE variant_requests ADD COLUMN run_outcome text
     CONSTRAINT variant_requests_known_outcome CHECK (run_outcome IN ('ended', 'terminated'));
+ALTER TABLE variant_requests ADD COLUMN requeues int NOT NULL DEFAULT 0;
 
 CREATE OR REPLACE FUNCTION first_stale_position(variant uuid) RETURNS int
 STABLE LANGUAGE sql AS $$
@@ -116,7 +118,8 @@ LANGUAGE sql AS $$
         SELECT found.job_variants_id, found.state_revision, sensor FROM found ORDER BY found.job_variants_id
         ON CONFLICT (job_variants_id) DO UPDATE
         SET state_revision = excluded.state_revision, requested_by = excluded.requested_by,
-            requested_at = clock_timestamp(), run_outcome = NULL
+            requested_at = clock_timestamp(), run_outcome = NULL,
+            requeues = CASE WHEN r.state_revision = excluded.state_revision THEN r.requeues ELSE 0 END
         WHERE r.state_revision < excluded.state_revision
            OR (r.state_revision = excluded.state_revision
                AND may_request_again(r.requested_by, r.requested_at, r.run_outcome, sensor, kept))
@@ -233,20 +236,32 @@ END $$;
 DROP FUNCTION nudge_variant(uuid, bigint);
 
 -- How long the rescuer waits before it requeues a variant: 1, 2, 4 … 64 minutes.
-CREATE FUNCTION requeue_pause(retry_count int) RETURNS interval
+CREATE FUNCTION requeue_pause(requeues int) RETURNS interval
 IMMUTABLE PARALLEL SAFE
-RETURN interval '1 minute' * 2 ^ least(retry_count, 6);
+RETURN interval '1 minute' * 2 ^ least(requeues, 6);
 
 -- The rescuer calls it for a startable variant whose run ended before it began its stage: the state gets a new
 -- revision, so that a sensor requests a new run. False while the pause since the last try lasts. It never fails the
 -- variant.
 CREATE FUNCTION requeue_variant(variant uuid, seen_revision bigint) RETURNS boolean
 LANGUAGE plpgsql AS $$
+DECLARE
+    new_revision bigint;
 BEGIN
-    UPDATE jobs_variants SET current_step = current_step, retry_count = retry_count + 1
-    WHERE job_variants_id = variant AND state_revision = seen_revision AND status IN ('done', 'queued')
-      AND updated_at < clock_timestamp() - requeue_pause(retry_count);
-    RETURN FOUND;
+    UPDATE jobs_variants v SET current_step = v.current_step
+    FROM variant_requests r
+    WHERE v.job_variants_id = variant AND v.state_revision = seen_revision AND is_startable(v.current_step, v.status)
+      AND r.job_variants_id = v.job_variants_id AND r.state_revision = v.state_revision
+      AND v.updated_at < clock_timestamp() - requeue_pause(r.requeues)
+    RETURNING v.state_revision INTO new_revision;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    -- The request goes with the state to its new revision, and any sensor may make it again at once.
+    UPDATE variant_requests
+    SET state_revision = new_revision, requested_at = '-infinity', run_outcome = NULL, requeues = requeues + 1
+    WHERE job_variants_id = variant;
+    RETURN true;
 END $$;
 
 CREATE OR REPLACE FUNCTION end_terminated_stage(variant uuid, ended_run text) RETURNS boolean
@@ -265,5 +280,8 @@ BEGIN
     RETURN FOUND;
 END $$;
 
+-- Writers of other teams may have any search_path.
+ALTER FUNCTION stamp_variant_state() SET search_path FROM CURRENT;
+ALTER FUNCTION settle_job_of_variant() SET search_path FROM CURRENT;
 CREATE OR REPLACE TRIGGER settle_job AFTER INSERT OR UPDATE OF current_step, status ON jobs_variants
     FOR EACH ROW WHEN (has_ended(NEW.current_step, NEW.status)) EXECUTE FUNCTION settle_job_of_variant();
