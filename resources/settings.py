@@ -77,6 +77,13 @@ def _words(_name: str, value: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in value.split(",") if word.strip())
 
 
+def _host_names(name: str, value: str) -> tuple[str, ...]:
+    for host in _words(name, value):
+        if not re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", host):
+            raise SettingError(f"{name} has {host!r}, which is not a host name, for example ads.example.com")
+    return _words(name, value)
+
+
 def _fraction(name: str, value: str) -> float:
     if not re.fullmatch(r"0?\.\d+|[01](\.0*)?", value):
         raise SettingError(f"{name}={value!r} is not a number from 0 to 1")
@@ -108,6 +115,17 @@ class Settings:
     state_folder: Path = _setting(_path, ".service", "the embedded database, logs and all else the service keeps")
     webserver_port: int = _setting(
         _whole(1, 65535), "3000", "where the Dagster UI listens on 127.0.0.1; else the next free"
+    )
+    web_hosts: tuple[str, ...] = _setting(
+        _host_names,
+        " ",
+        "host names of a proxy before the UI, separated by `,`; see docs/proxy.md",
+    )
+    read_only: str = _setting(
+        _one_of("on", "off"), "off", "whether the UI only shows: nobody can start, change or delete anything in it"
+    )
+    report_endpoints: str = _setting(
+        _one_of("on", "off"), "off", "whether programs may report events of assets at `/report_asset_...` of the UI"
     )
     orchestration: str = _setting(
         _one_of("pooled", "stock"), "pooled", "kept connections, forked runs that start at once, or as Dagster comes"

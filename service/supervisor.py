@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,7 +24,7 @@ _LONGEST_PAUSE_S = 30.0
 _DATABASE_PAUSE_S = 5.0
 
 
-def commands(code_port: int, web_port: int, workspace: Path) -> dict[str, list[str]]:
+def commands(code_port: int, web_port: int, workspace: Path, web_options: Sequence[str] = ()) -> dict[str, list[str]]:
     """The three processes by name."""
     tools = Path(sys.executable).parent
     return {
@@ -34,9 +35,20 @@ def commands(code_port: int, web_port: int, workspace: Path) -> dict[str, list[s
         ],
         "daemon": [str(tools / "dagster-daemon"), "run", "-w", str(workspace)],
         "webserver": [
-            *(str(tools / "dagster-webserver"), "-h", "127.0.0.1", "-p", str(web_port), "-w", str(workspace)),
+            *(sys.executable, "-m", "orchestration.webserver"),
+            *("--port", str(web_port), "--workspace", str(workspace), *web_options),
         ],
     }
+
+
+def web_options(environment: Mapping[str, str]) -> list[str]:
+    """The webserver's options for the settings WEB_HOSTS, READ_ONLY and REPORT_ENDPOINTS."""
+    switches = [("READ_ONLY", "--read-only"), ("REPORT_ENDPOINTS", "--report-endpoints")]
+    hosts: tuple[str, ...] = parse_setting("WEB_HOSTS", environment)
+    return [
+        *(option for name, option in switches if parse_setting(name, environment) == "on"),
+        *(word for host in hosts for word in ("--allow-host", host)),
+    ]
 
 
 class Supervisor:
@@ -50,7 +62,7 @@ class Supervisor:
         self._code_port = code_port
         self._url = f"http://127.0.0.1:{web_port}"
         self._embedded_postgres = embedded_postgres
-        self._commands = commands(code_port, web_port, state.workspace)
+        self._commands = commands(code_port, web_port, state.workspace, web_options(os.environ))
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._pause_s = dict.fromkeys(self._commands, 1.0)
         self._next_start_s = dict.fromkeys(self._commands, 0.0)

@@ -30,6 +30,10 @@ def test_the_password_is_not_shown_to_people() -> None:
         ("WEBSERVER_PORT", "http", "WEBSERVER_PORT='http' is not a whole number from 1 to 65535"),
         ("WEBSERVER_PORT", "99999", "WEBSERVER_PORT='99999' is not a whole number from 1 to 65535"),
         ("MAX_IMAGE_PIXELS", "0", "MAX_IMAGE_PIXELS='0' is not a whole number from 1 up"),
+        ("WEB_HOSTS", "ads.example, *", r"WEB_HOSTS has '\*', which is not a host name, for example ads\.example\.com"),
+        ("WEB_HOSTS", "https://ads.example", "WEB_HOSTS has 'https://ads.example', which is not a host name"),
+        ("WEB_HOSTS", "ads.example:443", "WEB_HOSTS has 'ads.example:443', which is not a host name"),
+        ("READ_ONLY", "yes", "READ_ONLY='yes' is not known; use one of: on, off"),
         ("VLM", "gpt", "VLM='gpt' is not known; use one of: embedded"),
     ],
 )
