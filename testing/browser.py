@@ -87,7 +87,7 @@ class Browser:
 
 @contextmanager
 def chromium(names: Mapping[str, str] | None = None) -> Iterator[Browser]:
-    """A fresh browser; `names` are host names that it is to find at the given addresses."""
+    """A fresh browser that trusts any certificate; it finds the host names of `names` at the addresses given there."""
     program = next(filter(None, map(shutil.which, _NAMES)), None)
     if program is None:
         raise BrowserError("there is no Chromium; run `scripts/setup test`")
@@ -96,6 +96,7 @@ def chromium(names: Mapping[str, str] | None = None) -> Iterator[Browser]:
         command = [
             *(program, "--headless=new", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage"),
             *("--remote-debugging-port=0", f"--user-data-dir={profile}", f"--host-resolver-rules={rules}"),
+            "--ignore-certificate-errors",
             # One process for all sites, so that frames of other sites are in the page's tree.
             *("--disable-site-isolation-trials", "--disable-features=IsolateOrigins,site-per-process"),
             # Chromium's own sandbox does not work for root.
