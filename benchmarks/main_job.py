@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
@@ -11,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -21,13 +19,13 @@ from sqlalchemy.pool import NullPool
 from benchmarks.report import Goal, publish, report
 from benchmarks.stages import ROUNDS, Backends, StageTimes, stage_times
 from resources.detector.saliency import SaliencyDetector
+from resources.fonts import installed_fonts
 from resources.ocr.embedded import EmbeddedOcr
-from resources.settings import PROJECT, Settings, parse_setting
+from resources.settings import PROJECT, Settings
 from resources.vlm.measured import MeasuredVision
 from service.demo import KOREAN, Demo, generated_images
 from service.running import environment, start, stop
 from service.state import State
-from stages.type.fonts import Fonts
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,8 +70,8 @@ def embedded_stage_times() -> StageTimes:
     backends = Backends(
         MeasuredVision(),
         SaliencyDetector(),
-        EmbeddedOcr(parse_setting("TESSDATA_FOLDERS", {})),
-        Fonts(parse_setting("FONT_FOLDERS", {})),
+        EmbeddedOcr(Settings().tessdata_folders),
+        installed_fonts(Settings().font_folders),
     )
     return stage_times(backends, list(generated_images())[-1], KOREAN)
 
@@ -81,23 +79,19 @@ def embedded_stage_times() -> StageTimes:
 def demo_job() -> tuple[float, float]:
     """Seconds from hand-over to done on a service of its own, and the largest resident size of a run worker in MB."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        given = {
-            **{name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
-            "STATE_FOLDER": folder,
-            "ASSET_ROOT": f"{folder}/assets",
-        }
-        start(given)
+        settings = Settings(database_url=None, state_folder=folder, asset_root=f"{folder}/assets")
+        state = State.of(settings)
+        start(settings)
         try:
-            settings = Settings.from_environment(environment(given))
-            state = State.of(given)
-            demo = Demo(create_engine(settings.database_url, poolclass=NullPool), Path(f"{folder}/assets"), state)
+            url = environment(settings)["DATABASE_URL"]
+            demo = Demo(create_engine(url, poolclass=NullPool), settings.asset_root, state)
             with _largest_worker_mb(state) as largest:
                 demo.order()
                 demo.generate()
                 seconds = demo.watch()
             return seconds, largest()
         finally:
-            stop(given)
+            stop(state)
 
 
 @contextmanager

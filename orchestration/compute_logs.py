@@ -1,12 +1,13 @@
-"""What the steps print, in files for the UI, as Dagster's own manager keeps it but at less cost."""
+"""What steps print, in files for the UI, as Dagster's own manager keeps it but at less cost."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self
+
+from dagster import BoolSource, Field
 
 from orchestration._dagster import (
     IO_TYPE_EXTENSION,
@@ -18,15 +19,29 @@ from orchestration._dagster import (
     redirect_to_file,
     touch_file,
 )
-from resources.settings import parse_setting
 
 
 class FileComputeLogManager(LocalComputeLogManager):
-    """Sends what is printed to its file and nowhere else, or leaves it alone with `COMPUTE_LOGS=off`.
+    """Sends what a step prints to a file and nowhere else; with `enabled: false` it leaves the output alone.
 
-    The stock class starts a `tail` and a Python interpreter to watch it for each stream, to print everything a second
-    time where the run was started; eight processes a run.
+    The stock class also prints everything where the run was started: for each stream it starts a `tail`, and a Python
+    interpreter to watch it. That makes eight processes a run.
     """
+
+    def __init__(
+        self,
+        base_dir: str,
+        polling_timeout: float | None = None,
+        enabled: bool = True,
+        inst_data: ConfigurableClassData | None = None,
+    ) -> None:
+        super().__init__(base_dir, polling_timeout, inst_data)
+        self._enabled = enabled
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        enabled = Field(BoolSource, default_value=True, description="Whether what steps print is kept.")
+        return {**super().config_type(), "enabled": enabled}  # type: ignore[dict-item]
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
@@ -34,7 +49,7 @@ class FileComputeLogManager(LocalComputeLogManager):
 
     @contextmanager
     def capture_logs(self, log_key: Sequence[str]) -> Generator[CapturedLogContext, None, None]:
-        if parse_setting("COMPUTE_LOGS", os.environ) == "off":
+        if not self._enabled:
             yield CapturedLogContext(log_key)
             return
         with ExitStack() as redirected:
@@ -43,5 +58,5 @@ class FileComputeLogManager(LocalComputeLogManager):
                 ensure_file(path)
                 redirected.enter_context(redirect_to_file(stream, path))
             yield CapturedLogContext(log_key)
-        # How the UI knows that nothing will follow.
+        # The UI knows by this file that nothing will follow.
         touch_file(self.complete_artifact_path(log_key))  # type: ignore[no-untyped-call]

@@ -14,6 +14,8 @@ def stock_configuration(ours: str) -> str:
     """The text of our dagster.yaml with the stock classes in place of ours; all else stays."""
     configuration: dict[str, Any] = yaml.safe_load(ours)
     rest = {name: value for name, value in configuration.items() if name not in _OURS}
+    # The stock class always keeps what steps print.
+    rest["compute_logs"]["config"].pop("enabled", None)
     rest["compute_logs"] |= {
         "module": "dagster.core.storage.local_compute_log_manager",
         "class": "LocalComputeLogManager",

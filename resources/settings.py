@@ -1,220 +1,285 @@
-"""Every setting, read from the environment in one place; the README lists them from here."""
+"""Every setting: its variable, default, allowed values and meaning.
+
+`python -m resources.settings` prints the page docs/settings.md.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, ValidationError, ValidationInfo
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-FOOD_LABELS = (
-    "person=1,pizza=1,sandwich=1,cake=1,donut=1,hot dog=1,banana=1,apple=1,orange=1,broccoli=1,carrot=1,bowl=1,cup=1,"
-    "bottle=0.8,wine glass=0.8,dining table=0"
-)
-MOST_SENSOR_COPIES = 3
+# Relative paths in settings are relative to this folder, and `.env` lies in it.
 PROJECT = Path(__file__).resolve().parent.parent
+# The code location has this many sensors for new variants, whatever SENSOR_COPIES is.
+MOST_SENSOR_COPIES = 3
 
 
 class SettingError(Exception):
-    """A variable of the environment cannot be used; the message names it, its value and the way out."""
+    """A setting cannot be used. The message names the variable, its value and the way out."""
 
 
-def _database_url(name: str, value: str) -> str:
-    # A bare postgresql:// means another driver from SQLAlchemy 2.1 on, one that dagster-postgres cannot use.
+def project_path(path: Path) -> Path:
+    """The path with `~` replaced; a relative one is below the project folder."""
+    return PROJECT / path.expanduser()
+
+
+def postgresql_url(value: str, name: str = "DATABASE_URL") -> str:
+    """The URL with its driver named. Raises ValueError; its message never holds the password.
+
+    A bare `postgresql://` means another driver from SQLAlchemy 2.1 on, one that dagster-postgres cannot use.
+    """
+    way_out = "write postgresql://user:password@host:5432/name"
     try:
         url = make_url(re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", value))
     except ArgumentError:
-        raise SettingError(f"{name} is not a database URL; write postgresql://user:password@host:5432/name") from None
+        raise ValueError(f"{name} is not a database URL; {way_out}") from None
     if url.drivername != "postgresql+psycopg2" or not url.database:
-        raise SettingError(
-            f"{name}={url.render_as_string()} is not a PostgreSQL database;"
-            " write postgresql://user:password@host:5432/name"
-        )
+        raise ValueError(f"{name}={url.render_as_string()} is not a PostgreSQL database; {way_out}")
     return url.render_as_string(hide_password=False)
 
 
-def _whole(least: int, most: int | None = None) -> Callable[[str, str], int]:
-    def parse(name: str, value: str) -> int:
-        if not re.fullmatch(r"\d+", value) or int(value) < least or (most is not None and int(value) > most):
-            span = f"from {least} up" if most is None else f"from {least} to {most}"
-            raise SettingError(f"{name}={value!r} is not a whole number {span}")
-        return int(value)
-
-    return parse
+def _database_url(value: str | None, info: ValidationInfo) -> str | None:
+    return None if value is None else postgresql_url(value, _variable(info))
 
 
-def _path(_name: str, value: str) -> Path:
-    path = Path(value).expanduser()
-    return path if path.is_absolute() else PROJECT / path
+def _split(value: Any, separator: str) -> Any:
+    """The parts of a text; what is no text, such as a tuple, stays as it is."""
+    return [part.strip() for part in value.split(separator) if part.strip()] if isinstance(value, str) else value
 
 
-def _paths(name: str, value: str) -> tuple[Path, ...]:
-    return tuple(_path(name, part) for part in value.split(":") if part)
+def _folders(value: Any) -> Any:
+    return _split(value, ":")
 
 
-def _one_of(*known: str) -> Callable[[str, str], str]:
-    def parse(name: str, value: str) -> str:
-        if value not in known:
-            raise SettingError(f"{name}={value!r} is not known; use one of: {', '.join(known)}")
-        return value
-
-    return parse
+def _words(value: Any) -> Any:
+    return _split(value, ",")
 
 
-def _yes_or_no(name: str, value: str) -> bool:
-    return _one_of("true", "false")(name, value) == "true"
+def _host_names(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", name):
+            raise ValueError(f"{_variable(info)} has {name!r}, which is not a host name, for example ads.example.com")
+    return names
 
 
-def _text(_name: str, value: str) -> str:
-    return value
+def _labels(value: Any, info: ValidationInfo) -> Any:
+    return [_label(part, _variable(info)) for part in _split(value, ",")] if isinstance(value, str) else value
 
 
-def _words(_name: str, value: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in value.split(",") if word.strip())
+def _label(part: str, name: str) -> tuple[str, str]:
+    match = re.fullmatch(r"([^=]+)=(\d+(?:\.\d+)?(?:e-?\d+)?)", part)
+    if match is None:
+        raise ValueError(f"{name} has {part!r}, which is not label=weight, for example person=1")
+    return match[1].strip(), match[2]
 
 
-def _host_names(name: str, value: str) -> tuple[str, ...]:
-    for host in _words(name, value):
-        if not re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", host):
-            raise SettingError(f"{name} has {host!r}, which is not a host name, for example ads.example.com")
-    return _words(name, value)
+def _variable(info: ValidationInfo) -> str:
+    return str(info.field_name).upper()
 
 
-def _fraction(name: str, value: str) -> float:
-    if not re.fullmatch(r"0?\.\d+|[01](\.0*)?", value):
-        raise SettingError(f"{name}={value!r} is not a number from 0 to 1")
-    return float(value)
+# A list without parts is its separator alone, for an empty text would count as not set.
+def _join_paths(paths: tuple[Path, ...]) -> str:
+    return ":".join(map(str, paths)) or ":"
 
 
-def _labels(name: str, value: str) -> tuple[tuple[str, float], ...]:
-    labels = []
-    for part in _words(name, value):
-        match = re.fullmatch(r"([^=]+)=(\d+(?:\.\d+)?)", part)
-        if match is None:
-            raise SettingError(f"{name} has {part!r}, which is not label=weight, for example person=1")
-        labels.append((match[1].strip(), float(match[2])))
-    return tuple(labels)
+def _join_words(words: tuple[str, ...]) -> str:
+    return ",".join(words) or ","
 
 
-def _setting(parse: Callable[[str, str], Any], default: str, meaning: str) -> Any:
-    return field(metadata={"parse": parse, "default": default, "meaning": meaning})
+def _join_labels(labels: tuple[tuple[str, float], ...]) -> str:
+    return ",".join(f"{label}={weight}" for label, weight in labels) or ","
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Each field is the variable of the same name in capitals."""
+DatabaseUrl = Annotated[str | None, AfterValidator(_database_url)]
+ProjectPath = Annotated[Path, AfterValidator(project_path)]
+Folders = Annotated[tuple[ProjectPath, ...], BeforeValidator(_folders), PlainSerializer(_join_paths)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_words), PlainSerializer(_join_words)]
+HostNames = Annotated[Words, AfterValidator(_host_names)]
+Labels = Annotated[tuple[tuple[str, float], ...], BeforeValidator(_labels), PlainSerializer(_join_labels)]
+Switch = Literal["on", "off"]
 
-    database_url: str = _setting(
-        _database_url, "", "the shared database; `make up` and `make demo` start an embedded one when it is not set"
+
+def _setting(default: Any, meaning: str, *, allowed: str = "", **limits: Any) -> Any:
+    """`allowed` says in words which values can be used, where neither the type nor the limits say it."""
+    return Field(default, validate_default=True, description=meaning, json_schema_extra={"allowed": allowed}, **limits)
+
+
+class StateSettings(BaseSettings):
+    """The one setting that stopping the service needs; it can be stopped whatever the other settings are.
+
+    `StateSettings()` and `Settings()` read the environment and the file `.env` in the project folder; the environment
+    wins. An empty value counts as not set. Raises SettingError for the first variable that cannot be used.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_file=PROJECT / ".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        # Other programs have their lines in the file too.
+        dotenv_filtering="only_existing",
+        # Lists are written with `:` or `,` between the parts, not as JSON.
+        enable_decoding=False,
+        hide_input_in_errors=True,
     )
-    asset_root: Path = _setting(_path, ".service/assets", "the folder that `/assets/...` URLs lie below")
-    state_folder: Path = _setting(_path, ".service", "the embedded database, logs and all else the service keeps")
+
+    state_folder: ProjectPath = _setting(
+        ".service", "the embedded database, logs and all else the service keeps", allowed="a folder"
+    )
+
+    def __init__(self, **values: Any) -> None:
+        """`values` by field name; they win over the environment and the file."""
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            if error.errors()[0]["type"] == "extra_forbidden":
+                raise
+            raise SettingError(_problem(error)) from None
+
+
+class Settings(StateSettings):
+    """All settings. Each field is the variable of the same name in capitals."""
+
+    database_url: DatabaseUrl = _setting(
+        None,
+        "the shared database; `make up` and `make demo` start an embedded one when it is not set",
+        allowed="`postgresql://user:password@host:5432/name`",
+        repr=False,
+    )
+    asset_root: ProjectPath = _setting(
+        ".service/assets", "the folder that `/assets/...` URLs lie below", allowed="a folder"
+    )
     webserver_port: int = _setting(
-        _whole(1, 65535), "3000", "where the Dagster UI listens on 127.0.0.1; else the next free"
+        3000, "where the Dagster UI listens on 127.0.0.1; if it is taken, the next free port", ge=1, le=65535
     )
-    web_hosts: tuple[str, ...] = _setting(
-        _host_names,
-        " ",
-        "host names of a proxy before the UI, separated by `,`; see docs/proxy.md",
+    web_hosts: HostNames = _setting(
+        (), "the names of a proxy before the UI, see [proxy.md](proxy.md)", allowed="host names, separated by `,`"
     )
-    read_only: str = _setting(
-        _one_of("on", "off"), "off", "whether the UI only shows: nobody can start, change or delete anything in it"
+    read_only: Switch = _setting("off", "`on`: the UI only shows; nobody can start, change or delete anything in it")
+    report_endpoints: Switch = _setting(
+        "off", "whether programs may report events of assets at `/report_asset_...` of the UI"
     )
-    report_endpoints: str = _setting(
-        _one_of("on", "off"), "off", "whether programs may report events of assets at `/report_asset_...` of the UI"
+    orchestration: Literal["pooled", "stock"] = _setting(
+        "pooled", "`pooled`: kept connections, and runs that are forked and start at once; `stock`: as Dagster comes"
     )
-    orchestration: str = _setting(
-        _one_of("pooled", "stock"), "pooled", "kept connections, forked runs that start at once, or as Dagster comes"
-    )
-    compute_logs: str = _setting(
-        _one_of("on", "off"), "on", "whether what a stage prints is kept for the UI; events and errors always are"
+    compute_logs: Switch = _setting(
+        "on", "whether what a stage prints is kept for the UI; events and errors always are"
     )
     sensor_copies: int = _setting(
-        _whole(0, MOST_SENSOR_COPIES),
-        "3",
+        3,
         "how many sensors wait for new variants and hand over to one another; 0: one that only polls the table",
+        ge=0,
+        le=MOST_SENSOR_COPIES,
     )
-    throttle: str = _setting(
-        _one_of("on", "off"), "on", "whether fewer variants run at a time while CPU, memory or GPU memory is short"
-    )
+    throttle: Switch = _setting("on", "whether fewer variants run at a time while CPU, memory or GPU memory is short")
     partition_retention_days: int = _setting(
-        _whole(1), "30", "partitions of variants that ended longer ago are removed; their results stay in the database"
+        30, "partitions of variants that ended longer ago are removed; their results stay in the database", ge=1
     )
     partitions_kept: int = _setting(
-        _whole(1, 100_000), "9000", "of more partitions than this the longest ended are removed, whatever their age"
+        9000, "of more partitions than this the longest ended are removed, whatever their age", ge=1, le=100_000
     )
-    run_retention_days: int = _setting(_whole(1), "30", "older finished runs are removed, with their events")
+    run_retention_days: int = _setting(30, "older finished runs are removed, with their events", ge=1)
     image_retention_days: int = _setting(
-        _whole(1), "7", "our own pictures that nothing refers to any more are removed when they are older"
+        7, "our own pictures that nothing refers to any more are removed when they are older", ge=1
     )
-    max_image_pixels: int = _setting(_whole(1), "50000000", "an image with more pixels is refused before it is decoded")
-    font_folders: tuple[Path, ...] = _setting(
-        _paths, "/usr/share/fonts", "where fonts are looked for, separated by `:`"
+    max_image_pixels: int = _setting(50_000_000, "an image with more pixels is refused before it is decoded", ge=1)
+    font_folders: Folders = _setting(
+        "/usr/share/fonts", "where fonts are looked for", allowed="folders, separated by `:`"
     )
-    tessdata_folders: tuple[Path, ...] = _setting(
-        _paths,
+    tessdata_folders: Folders = _setting(
         "/usr/share/tesseract-ocr/5/tessdata:/usr/share/tesseract-ocr/4.00/tessdata:/usr/share/tessdata",
-        "where `kor.traineddata` is looked for, separated by `:`",
+        "where `kor.traineddata` is looked for",
+        allowed="folders, separated by `:`",
     )
-    vlm: str = _setting(
-        _one_of("embedded", "local", "endpoint"),
+    vlm: Literal["embedded", "local", "endpoint"] = _setting(
         "embedded",
-        "what analyses and judges pictures: measurements, a model in the run, or an OpenAI-compatible server",
+        "what analyses and judges pictures: `embedded` measures, `local` is a model in the run,"
+        " `endpoint` is an OpenAI-compatible server",
     )
     vlm_model: str = _setting(
-        _text,
         "llava-hf/llava-1.5-7b-hf",
-        "for `local` a folder or a name of the hub, for `endpoint` the server's name",
+        "for `local` the model, for `endpoint` its name at the server",
+        allowed="a folder, or a name of the hub or of the server",
     )
-    vlm_url: str = _setting(_text, "http://127.0.0.1:8000/v1", "for `endpoint`: where the server is")
-    vlm_api_key: str = _setting(_text, "none", "for `endpoint`: its key, if it wants one")
-    vlm_timeout_s: int = _setting(_whole(1), "120", "for `endpoint`: how long one answer may take")
-    vlm_at_once: int = _setting(_whole(1), "4", "for `endpoint`: requests in flight from one process, at most")
-    vlm_device: str = _setting(_text, "auto", "for `local`: `auto`, `cpu`, `cuda`, `cuda:1`")
-    vlm_quantization: str = _setting(_one_of("none", "8bit", "4bit"), "none", "for `local`: smaller weights")
-    detector: str = _setting(
-        _one_of("embedded", "yolo"), "embedded", "what finds the objects: saliency, or any ultralytics weights"
+    vlm_url: str = _setting("http://127.0.0.1:8000/v1", "for `endpoint`: where the server is", allowed="a URL")
+    vlm_api_key: SecretStr | None = _setting(
+        None, "for `endpoint`: its key, if the server asks for one", allowed="any text"
     )
-    detector_weights: Path = _setting(
-        _path, "yolov8x-seg.pt", "for `yolo`: a `.pt` or `.onnx` that detects or segments"
+    vlm_timeout_s: int = _setting(120, "for `endpoint`: how many seconds one answer may take", ge=1)
+    vlm_at_once: int = _setting(4, "for `endpoint`: how many requests of one process are in flight at most", ge=1)
+    vlm_device: str = _setting("auto", "for `local`: where the model runs", allowed="`auto`, `cpu`, `cuda`, `cuda:1`")
+    vlm_quantization: Literal["none", "8bit", "4bit"] = _setting("none", "for `local`: smaller weights")
+    detector: Literal["embedded", "yolo"] = _setting(
+        "embedded", "what finds the objects: `embedded` is saliency, `yolo` is any ultralytics weights"
     )
-    detector_confidence: float = _setting(_fraction, "0.25", "for `yolo`: boxes below this score are dropped")
+    detector_weights: ProjectPath = _setting(
+        "yolov8x-seg.pt", "for `yolo`: weights that detect or segment", allowed="a `.pt` or `.onnx` file"
+    )
+    detector_confidence: float = _setting(0.25, "for `yolo`: boxes below this score are dropped", ge=0, le=1)
     detector_nms_iou: float = _setting(
-        _fraction, "0.45", "for `yolo`: of two boxes that overlap more, the better one stays"
+        0.45, "for `yolo`: of two boxes that overlap more, the better one stays", ge=0, le=1
     )
-    detector_labels: tuple[tuple[str, float], ...] = _setting(
-        _labels,
-        FOOD_LABELS,
-        "for `yolo`: what text keeps clear of, each `label=weight`; 0 ignores it, as does leaving it out",
+    detector_labels: Labels = _setting(
+        "person=1,pizza=1,sandwich=1,cake=1,donut=1,hot dog=1,banana=1,apple=1,orange=1,broccoli=1,carrot=1,bowl=1,"
+        "cup=1,bottle=0.8,wine glass=0.8,dining table=0",
+        "for `yolo`: what text keeps clear of; weight 0 ignores the label, as does leaving it out",
+        allowed="`label=weight`, separated by `,`",
     )
-    detector_trusted_sha256: tuple[str, ...] = _setting(
-        _words, " ", "for `yolo`: digests of `.pt` files that may be loaded as the pickles they are, separated by `,`"
+    detector_trusted_sha256: Words = _setting(
+        (),
+        "for `yolo`: the `.pt` files that may be loaded although they are pickles, which can run any code",
+        allowed="SHA-256 digests, separated by `,`",
     )
-    ocr: str = _setting(_one_of("embedded", "paddle"), "embedded", "what reads the text back")
-    ocr_hangul_model: str = _setting(_text, "korean_PP-OCRv5_mobile_rec", "for `paddle`: a name it knows, or a folder")
-    ocr_latin_model: str = _setting(_text, "en_PP-OCRv5_mobile_rec", "for `paddle`: the same for lines without Hangul")
-    ocr_engine: str = _setting(_one_of("onnxruntime", "paddle"), "onnxruntime", "for `paddle`: what runs the models")
-
+    ocr: Literal["embedded", "paddle"] = _setting("embedded", "what reads the text back")
+    ocr_hangul_model: str = _setting(
+        "korean_PP-OCRv5_mobile_rec", "for `paddle`: the model for lines with Hangul", allowed="a folder or a name"
+    )
+    ocr_latin_model: str = _setting(
+        "en_PP-OCRv5_mobile_rec", "for `paddle`: the model for lines without Hangul", allowed="a folder or a name"
+    )
+    ocr_engine: Literal["onnxruntime", "paddle"] = _setting("onnxruntime", "for `paddle`: what runs the models")
     preload_models: bool = _setting(
-        _yes_or_no,
         "true",
-        "whether models that runs can share are loaded before the first: the embedded, on a CPU LLaVA and YOLO `.pt`",
+        "whether the models that runs can share are loaded before the first run: the embedded ones, and on a CPU LLaVA"
+        " and YOLO `.pt`",
     )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
-        """Raises SettingError for the first variable that cannot be used."""
-        return cls(**{name.lower(): parse_setting(name, environment) for name in setting_names()})
+        """The settings in these variables alone, for example those of another process. Raises SettingError."""
+        given: dict[str, Any] = {name: environment.get(name.upper()) for name in cls.model_fields}
+        return _GivenSettings(**{name: value for name, value in given.items() if value})
+
+    def variables(self) -> dict[str, str]:
+        """All settings as variables of the environment: a process that has them reads these settings, secrets too."""
+        values = {**self.model_dump(), **self.secrets(), "preload_models": str(self.preload_models).lower()}
+        return {name.upper(): str(value) for name, value in values.items() if value is not None}
+
+    def secrets(self) -> dict[str, str]:
+        """The fields whose values nobody may see, with their values, as far as they are set."""
+        key = self.vlm_api_key.get_secret_value() if self.vlm_api_key is not None else None
+        return {name: value for name, value in {"database_url": self.database_url, "vlm_api_key": key}.items() if value}
+
+    def require_database_url(self) -> str:
+        """The database. Raises SettingError when it is not set."""
+        if self.database_url is None:
+            raise SettingError(f"DATABASE_URL is not set: {type(self).model_fields['database_url'].description}")
+        return self.database_url
 
     @property
     def dagster_database_url(self) -> str:
         """The same database, schema `dagster`: Dagster has a table called jobs too."""
         return (
-            make_url(self.database_url)
+            make_url(self.require_database_url())
             .update_query_dict({"options": "-csearch_path=dagster"})
             .render_as_string(hide_password=False)
         )
@@ -222,39 +287,95 @@ class Settings:
     @property
     def database_for_people(self) -> str:
         """Where the database is, without its password."""
-        return make_url(self.database_url).render_as_string()
+        return make_url(self.require_database_url()).render_as_string()
 
 
-def setting_names() -> list[str]:
-    return [each.name.upper() for each in fields(Settings)]
+class _GivenSettings(Settings):
+    """Settings that read neither the environment of this process nor a file."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
 
 
-def parse_setting(name: str, environment: Mapping[str, str]) -> Any:
-    """One variable, or its default."""
-    [described] = (each for each in fields(Settings) if each.name == name.lower())
-    value = environment.get(name) or described.metadata["default"]
-    if not value:
-        raise SettingError(f"{name} is not set: {described.metadata['meaning']}")
-    return described.metadata["parse"](name, value)
+def _problem(error: ValidationError) -> str:
+    """The first error in words, for people."""
+    first = error.errors()[0]
+    if first["type"] == "value_error":
+        # Raised by the functions above; it names the variable.
+        return str(first["ctx"]["error"])
+    name = str(first["loc"][0])
+    return f"{name.upper()}={first['input']!r} is not {_expected(Settings.model_fields[name])}"
 
 
-def check_settings(environment: Mapping[str, str]) -> None:
-    """Raises SettingError for the first variable that is set and cannot be used."""
-    for name in setting_names():
-        if environment.get(name):
-            parse_setting(name, environment)
+def _expected(field: FieldInfo) -> str:
+    if known := _choices(field):
+        return f"known; use one of: {', '.join(known)}"
+    least, most = _limits(field)
+    span = f"from {least} up" if most is None else f"from {least} to {most}"
+    return f"{'a whole number' if field.annotation is int else 'a number'} {span}"
+
+
+def _choices(field: FieldInfo) -> tuple[str, ...]:
+    """The values that can be used, where these are all."""
+    return ("true", "false") if field.annotation is bool else get_args(field.annotation)
+
+
+def _limits(field: FieldInfo) -> tuple[Any, Any]:
+    """The least and the greatest number, each None where there is none."""
+    found = {name: getattr(each, name) for each in field.metadata for name in ("ge", "le") if hasattr(each, name)}
+    return found.get("ge"), found.get("le")
+
+
+def _allowed(field: FieldInfo) -> str:
+    """The values that can be used, as the table names them."""
+    extra = field.json_schema_extra
+    if isinstance(extra, dict) and extra["allowed"]:
+        return str(extra["allowed"])
+    if known := _choices(field):
+        return ", ".join(f"`{value}`" for value in known)
+    least, most = _limits(field)
+    return f"{least} or more" if most is None else f"{least} … {most}"
 
 
 def settings_table() -> str:
     """The settings as a Markdown table."""
     rows = [
-        f"| `{each.name.upper()}` | {_default(each.metadata)} | {each.metadata['meaning']} |"
-        for each in fields(Settings)
+        f"| `{name.upper()}` | {f'`{field.default}`' if field.default else 'not set'} | {_allowed(field)} |"
+        f" {field.description} |"
+        for name, field in Settings.model_fields.items()
     ]
-    return "\n".join(["| variable | default | what it is |", "|---|---|---|", *rows])
+    return "\n".join(["| variable | default | allowed values | what it is |", "|---|---|---|---|", *rows])
 
 
-def _default(metadata: Mapping[str, Any]) -> str:
-    if metadata["default"] == "":
-        return "embedded"
-    return f"`{metadata['default']}`" if metadata["default"].strip() else "none"
+_PAGE = """\
+# Settings
+
+<!-- This page is printed by `python -m resources.settings`. -->
+
+A setting is a variable of the environment, or a line `NAME=value` of the file `.env` in the project folder. The
+environment wins over the file. An empty value counts as not set. A relative path is relative to the project folder.
+`make up`, `make demo`, `make migrate`, `make doctor` and Dagster's code location read the same settings. The service
+keeps those that it was started with: after a change, run `make down` and `make up`.
+
+Dagster's own commands (`dagster`, `dg`) read `.env` too when they are started in the project folder, but for them the
+file wins over the environment. So do not set one variable to different values in both places.
+
+{table}
+"""
+
+
+def settings_page() -> str:
+    """The page docs/settings.md."""
+    return _PAGE.format(table=settings_table())
+
+
+if __name__ == "__main__":
+    print(settings_page(), end="")

@@ -1,11 +1,16 @@
-"""The Dagster resources, built from the settings when a run first needs them; one of each per process."""
+"""Dagster's resources: the backends that the settings choose, with their configuration, which the UI shows.
+
+A secret is the name of its variable here (`EnvVar`); Dagster reads the value when a run starts.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Any
+import importlib
+import logging
+import threading
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import dagster as dg
 from PIL import Image
@@ -13,29 +18,186 @@ from PIL import Image
 from resources.detector import Detector
 from resources.detector.saliency import SaliencyDetector
 from resources.detector.yolo import YoloDetector, YoloSettings
+from resources.fonts import installed_fonts
 from resources.images import ImageStore
+from resources.loading.weights import folder_or_name
 from resources.ocr import Ocr
 from resources.ocr.embedded import EmbeddedOcr
 from resources.ocr.paddle import PaddleOcr, PaddleSettings
 from resources.postgres.database import Database
-from resources.settings import Settings, setting_names
+from resources.settings import Settings, postgresql_url
 from resources.vlm import VisionModel
 from resources.vlm.endpoint import EndpointSettings, EndpointVision
 from resources.vlm.local import LocalSettings, LocalVision
 from resources.vlm.measured import MeasuredVision
 from stages.type.fonts import Fonts
 
+logger = logging.getLogger(__name__)
 
-def dagster_resources() -> dict[str, dg.ResourceDefinition]:
-    builders: dict[str, Callable[[Settings], Any]] = {
-        "db": _database,
-        "images": lambda settings: ImageStore(settings.asset_root, settings.max_image_pixels),
-        "vision": _vision,
-        "detector": _detector,
-        "ocr": _ocr,
-        "fonts": _fonts,
+T = TypeVar("T")
+_built: dict[tuple[type, str], Any] = {}
+_building = threading.RLock()
+
+
+class BuiltOnce(dg.ConfigurableResource[T]):
+    """A resource whose object is built once per process for each configuration.
+
+    Dagster makes the resource anew in every run. A forked run finds the objects that its server has built.
+    """
+
+    @abstractmethod
+    def build(self) -> T:
+        """A new object with this configuration."""
+
+    def create_resource(self, context: dg.InitResourceContext) -> T:
+        return self.built()
+
+    def built(self) -> T:
+        """The object of this process with this configuration; built if there is none yet."""
+        key = (type(self), self.model_dump_json())
+        with _building:
+            if key not in _built:
+                _built[key] = self.build()
+            found: T = _built[key]
+            return found
+
+
+class PostgresResource(BuiltOnce[Database]):
+    """The database that the teams share."""
+
+    url: str
+
+    def build(self) -> Database:
+        return Database(postgresql_url(self.url))
+
+
+class ImageStoreResource(BuiltOnce[ImageStore]):
+    """The pictures that `/assets/...` URLs name."""
+
+    asset_root: str
+    max_image_pixels: int
+
+    def build(self) -> ImageStore:
+        return ImageStore(Path(self.asset_root), self.max_image_pixels)
+
+
+class MeasuredVisionResource(BuiltOnce[VisionModel]):
+    """Measurements of the picture stand in for a vision-language model."""
+
+    backend: Literal["embedded"] = "embedded"
+
+    def build(self) -> VisionModel:
+        return MeasuredVision()
+
+
+class LocalVisionResource(BuiltOnce[VisionModel]):
+    """A vision-language model in the process of the run."""
+
+    backend: Literal["local"] = "local"
+    model: str
+    device: str
+    quantization: str
+
+    def build(self) -> VisionModel:
+        return LocalVision(LocalSettings(self.model, device=self.device, quantization=self.quantization))
+
+
+class EndpointVisionResource(BuiltOnce[VisionModel]):
+    """A vision-language model behind an OpenAI-compatible server."""
+
+    backend: Literal["endpoint"] = "endpoint"
+    url: str
+    model: str
+    timeout_s: int
+    at_once: int
+    api_key: str
+
+    def build(self) -> VisionModel:
+        return EndpointVision(
+            EndpointSettings(self.url, self.model, self.api_key, timeout_s=self.timeout_s, at_once=self.at_once)
+        )
+
+
+class SaliencyDetectorResource(BuiltOnce[Detector]):
+    """Finds what stands out in the picture."""
+
+    backend: Literal["embedded"] = "embedded"
+
+    def build(self) -> Detector:
+        return SaliencyDetector()
+
+
+class YoloDetectorResource(BuiltOnce[Detector]):
+    """Any ultralytics weights that detect or segment."""
+
+    backend: Literal["yolo"] = "yolo"
+    weights: str
+    confidence: float
+    nms_iou: float
+    labels: dict[str, float]
+    trusted_sha256: list[str]
+
+    def build(self) -> Detector:
+        return YoloDetector(
+            YoloSettings(
+                Path(self.weights),
+                confidence=self.confidence,
+                nms_iou=self.nms_iou,
+                labels=self.labels,
+                trusted_sha256=tuple(self.trusted_sha256),
+            )
+        )
+
+
+class EmbeddedOcrResource(BuiltOnce[Ocr]):
+    """Tesseract for lines with Hangul, PP-OCR for the others."""
+
+    backend: Literal["embedded"] = "embedded"
+    tessdata_folders: list[str]
+
+    def build(self) -> Ocr:
+        return EmbeddedOcr(tuple(map(Path, self.tessdata_folders)))
+
+
+class PaddleOcrResource(BuiltOnce[Ocr]):
+    """Recognition models of PaddleOCR."""
+
+    backend: Literal["paddle"] = "paddle"
+    hangul_model: str
+    latin_model: str
+    engine: str
+
+    def build(self) -> Ocr:
+        return PaddleOcr(PaddleSettings(self.hangul_model, self.latin_model, self.engine))
+
+
+class FontsResource(BuiltOnce[Fonts]):
+    """The font files of this machine."""
+
+    folders: list[str]
+
+    def build(self) -> Fonts:
+        return installed_fonts(tuple(map(Path, self.folders)))
+
+
+class SensorSettings(dg.ConfigurableResource[Any]):
+    """The settings SENSOR_COPIES and THROTTLE."""
+
+    copies: int
+    throttle: bool
+
+
+def dagster_resources(settings: Settings) -> dict[str, dg.ConfigurableResource[Any]]:
+    """The resources of assets and sensors by name. Builds nothing yet."""
+    return {
+        "db": PostgresResource(url=dg.EnvVar("DATABASE_URL")),
+        "images": ImageStoreResource(asset_root=str(settings.asset_root), max_image_pixels=settings.max_image_pixels),
+        "vision": _vision(settings, dg.EnvVar("VLM_API_KEY")),
+        "detector": _detector(settings),
+        "ocr": _ocr(settings),
+        "fonts": _fonts(settings),
+        "sensor_settings": SensorSettings(copies=settings.sensor_copies, throttle=settings.throttle == "on"),
     }
-    return {name: _resource(build) for name, build in builders.items()}
 
 
 def preload(settings: Settings, *, to_be_forked: bool = False) -> list[str]:
@@ -45,11 +207,11 @@ def preload(settings: Settings, *, to_be_forked: bool = False) -> list[str]:
     all that lives on a GPU. Each child then loads it itself.
     """
     Image.preinit()
-    _fonts(settings)
+    _fonts(settings).built()
     chosen: dict[str, VisionModel | Detector | Ocr] = {
-        f"VLM={settings.vlm}": _vision(settings),
-        f"DETECTOR={settings.detector}": _detector(settings),
-        f"OCR={settings.ocr}": _ocr(settings),
+        f"VLM={settings.vlm}": _vision(settings, settings.secrets().get("vlm_api_key", "")).built(),
+        f"DETECTOR={settings.detector}": _detector(settings).built(),
+        f"OCR={settings.ocr}": _ocr(settings).built(),
     }
     left_out = [name for name, backend in chosen.items() if to_be_forked and not backend.survives_fork]
     for name, backend in chosen.items():
@@ -58,62 +220,66 @@ def preload(settings: Settings, *, to_be_forked: bool = False) -> list[str]:
     return left_out
 
 
-def _resource(build: Callable[[Settings], Any]) -> dg.ResourceDefinition:
-    return dg.ResourceDefinition(lambda _: build(_settings(tuple((n, os.environ.get(n)) for n in setting_names()))))
+def preload_in_fork_server() -> None:
+    """Called by the fork server before its first fork, as dagster.yaml says; does nothing with PRELOAD_MODELS=false.
+
+    Raises what loading a backend raises.
+    """
+    # numpy imports these when they are first used, which would be in the middle of each run.
+    for name in ("numpy.fft", "numpy.ma", "numpy.random"):
+        importlib.import_module(name)
+    settings = Settings()
+    if not settings.preload_models:
+        return
+    left_out = preload(settings, to_be_forked=True)
+    if left_out:
+        logger.warning("%s cannot be shared by forked runs; each run loads its own", ", ".join(left_out))
 
 
-@lru_cache
-def _settings(given: tuple[tuple[str, str | None], ...]) -> Settings:
-    """Read once, not by each resource of each run."""
-    return Settings.from_environment({name: value for name, value in given if value is not None})
-
-
-@lru_cache
-def _database(settings: Settings) -> Database:
-    return Database(settings.database_url)
-
-
-@lru_cache
-def _vision(settings: Settings) -> VisionModel:
+def _vision(settings: Settings, api_key: str) -> BuiltOnce[VisionModel]:
     if settings.vlm == "local":
-        return LocalVision(
-            LocalSettings(settings.vlm_model, device=settings.vlm_device, quantization=settings.vlm_quantization)
+        return LocalVisionResource(
+            model=folder_or_name(settings.vlm_model),
+            device=settings.vlm_device,
+            quantization=settings.vlm_quantization,
         )
     if settings.vlm == "endpoint":
-        return EndpointVision(
-            EndpointSettings(
-                settings.vlm_url,
-                settings.vlm_model,
-                settings.vlm_api_key,
-                timeout_s=settings.vlm_timeout_s,
-                at_once=settings.vlm_at_once,
-            )
+        return EndpointVisionResource(
+            url=settings.vlm_url,
+            model=settings.vlm_model,
+            timeout_s=settings.vlm_timeout_s,
+            at_once=settings.vlm_at_once,
+            # Most servers want no key, and the client wants some text.
+            api_key=api_key if settings.vlm_api_key is not None else "none",
         )
-    return MeasuredVision()
+    return MeasuredVisionResource()
 
 
-@lru_cache
-def _detector(settings: Settings) -> Detector:
+def _detector(settings: Settings) -> BuiltOnce[Detector]:
     if settings.detector == "yolo":
-        return YoloDetector(
-            YoloSettings(
-                settings.detector_weights,
-                confidence=settings.detector_confidence,
-                nms_iou=settings.detector_nms_iou,
-                labels=dict(settings.detector_labels),
-                trusted_sha256=settings.detector_trusted_sha256,
-            )
+        return YoloDetectorResource(
+            weights=str(settings.detector_weights),
+            confidence=settings.detector_confidence,
+            nms_iou=settings.detector_nms_iou,
+            labels=dict(settings.detector_labels),
+            trusted_sha256=list(settings.detector_trusted_sha256),
         )
-    return SaliencyDetector()
+    return SaliencyDetectorResource()
 
 
-@lru_cache
-def _ocr(settings: Settings) -> Ocr:
+def _ocr(settings: Settings) -> BuiltOnce[Ocr]:
     if settings.ocr == "paddle":
-        return PaddleOcr(PaddleSettings(settings.ocr_hangul_model, settings.ocr_latin_model, settings.ocr_engine))
-    return EmbeddedOcr(settings.tessdata_folders)
+        return PaddleOcrResource(
+            hangul_model=folder_or_name(settings.ocr_hangul_model),
+            latin_model=folder_or_name(settings.ocr_latin_model),
+            engine=settings.ocr_engine,
+        )
+    return EmbeddedOcrResource(tessdata_folders=_texts(settings.tessdata_folders))
 
 
-@lru_cache
-def _fonts(settings: Settings) -> Fonts:
-    return Fonts(settings.font_folders)
+def _fonts(settings: Settings) -> BuiltOnce[Fonts]:
+    return FontsResource(folders=_texts(settings.font_folders))
+
+
+def _texts(folders: tuple[Path, ...]) -> list[str]:
+    return [str(folder) for folder in folders]

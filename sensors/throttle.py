@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 import dagster as dg
 
+from orchestration.fork_launcher import fork_server_problem
 from resources.postgres.database import Database
 from resources.pressure import Load, measured
-from resources.settings import parse_setting
+from resources.wiring import SensorSettings
 
 POOL = "variants"
 # Looks one after another, five seconds apart: short peaks change nothing, and going up is slower than going down.
@@ -68,14 +68,16 @@ def decide(before: Throttle | None, actual: int, order: Order | None, loads: Seq
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Lowers the limit of pool `variants` under load, and raises it again to what people have set.",
 )
-def throttle(context: dg.SensorEvaluationContext, db: dg.ResourceParam[Database]) -> dg.SensorResult:
+def throttle(
+    context: dg.SensorEvaluationContext, db: dg.ResourceParam[Database], sensor_settings: SensorSettings
+) -> dg.SensorResult:
     before = Throttle(**json.loads(context.cursor)) if context.cursor else None
     actual = pool_limit(context.instance)
     if actual is None:
         return dg.SensorResult(skip_reason=f"Pool {POOL} has no limit to lower.")
-    ordered = db.parallel_order()
+    ordered = db.maintenance.parallel_order()
     order = Order(*ordered) if ordered is not None else None
-    if parse_setting("THROTTLE", os.environ) == "off":
+    if not sensor_settings.throttle:
         # What it has lowered itself it gives back.
         lowered = before is not None and actual == before.limit < before.ceiling
         after, why = (replace(before, limit=before.ceiling), "THROTTLE=off") if before and lowered else (before, "")
@@ -87,6 +89,9 @@ def throttle(context: dg.SensorEvaluationContext, db: dg.ResourceParam[Database]
         context.instance.event_log_storage.set_concurrency_slots(POOL, after.limit)
         said = f"{after.limit} at a time instead of {actual}; {why}"
         context.log.info(said)
+    if (problem := fork_server_problem(context.instance)) is not None:
+        # People look here when variants are slow.
+        said = f"{said}; {problem}"
     return dg.SensorResult(skip_reason=said, cursor=json.dumps(asdict(after)) if after else None)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resources.postgres.database import Database
-from resources.settings import SettingError
+from resources.settings import SettingError, Settings, StateSettings
 from service.postgres import PostgresError
 from service.running import (
     ServiceError,
@@ -22,6 +21,7 @@ from service.running import (
     start,
     stop,
 )
+from service.state import State
 
 POOL = "variants"
 
@@ -43,23 +43,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _do(given: argparse.Namespace) -> int:
+    state = State.of(StateSettings())
+    running = running_environment(state)
     if given.verb == "up":
-        runs_already = running_environment(os.environ) is not None
-        record = start(os.environ)
-        how = "The service runs already" if runs_already else f"The service runs{port_note(record, os.environ)}"
+        settings = Settings()
+        record = start(settings)
+        note = port_note(record, settings.webserver_port)
+        how = f"The service runs{note}" if running is None else "The service runs already"
         print(f"{how}; its UI is at {record.url}. Stop it with `make down`.")
         return 0
     if given.verb == "down":
-        print("The service is stopped." if stop(os.environ) else "The service was not running.")
+        print("The service is stopped." if stop(state) else "The service was not running.")
         return 0
-    running = running_environment(os.environ)
     if given.verb == "env":
-        variables = running or _prepared_environment()
+        variables = running or _prepared_environment(Settings())
         names = (
             "DATABASE_URL",
             "DAGSTER_DATABASE_URL",
             "DAGSTER_HOME",
             "DAGSTER_LOCAL_DIR",
+            "DAGSTER_COMPUTE_LOGS",
             "ASSET_ROOT",
             "PYTHONPATH",
         )
@@ -69,18 +72,18 @@ def _do(given: argparse.Namespace) -> int:
         raise ServiceError(
             "the service does not run; start it with `make up`, then set how many variants run at a time"
         )
-    # The throttle may go below this, never above.
+    # The throttle may lower the limit below this number and never raises it above.
     database = Database(running["DATABASE_URL"])
-    database.order_parallel(given.variants)
+    database.maintenance.order_parallel(given.variants)
     database.close()
     dagster = str(Path(sys.executable).parent / "dagster")
     command = [dagster, "instance", "concurrency", "set", POOL, str(given.variants)]
-    return subprocess.run(command, env=running).returncode
+    return subprocess.run(command, cwd=state.working_folder, env=running).returncode
 
 
-def _prepared_environment() -> dict[str, str]:
-    """Without a service: Dagster's commands find a database that has a place for its tables."""
-    variables = environment(os.environ)
+def _prepared_environment(settings: Settings) -> dict[str, str]:
+    """The environment for Dagster's commands where no service runs; the database is ready for them."""
+    variables = environment(settings)
     prepare_database(variables["DATABASE_URL"])
     return variables
 

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -18,7 +17,7 @@ from sqlalchemy.pool import NullPool
 from orchestration.stock import stock_configuration
 from resources.loading.availability import require_runnable
 from resources.postgres.migrations import migrate
-from resources.settings import PROJECT, Settings, check_settings, parse_setting
+from resources.settings import PROJECT, Settings
 from service import postgres
 from service.state import Record, State
 from service.ui import Ui, UiError
@@ -32,30 +31,32 @@ class ServiceError(Exception):
     """The service cannot run; the message says why and what to do. Nothing is left running."""
 
 
-def environment(given: Mapping[str, str]) -> dict[str, str]:
-    """The environment of all processes of the service. Starts the embedded database when none is given."""
-    check_settings(given)
-    state = State.of(given)
+def environment(settings: Settings) -> dict[str, str]:
+    """The environment of all processes of the service. Starts the embedded database when no database is set."""
+    state = State.of(settings)
     state.make()
-    database = {} if given.get("DATABASE_URL") else {"DATABASE_URL": postgres.start(state.postgres).url}
-    settings = Settings.from_environment({**given, **database})
     settings.asset_root.mkdir(parents=True, exist_ok=True)
-    # A tick that waits is none of Dagster's own ways.
-    waits = {} if settings.orchestration == "pooled" else {"SENSOR_COPIES": "0"}
+    complete = settings.model_copy(
+        update={
+            "database_url": settings.database_url or postgres.start(state.postgres).url,
+            # Sensors that wait are ours; with `stock` everything is as Dagster comes.
+            "sensor_copies": settings.sensor_copies if settings.orchestration == "pooled" else 0,
+        }
+    )
     return {
-        **given,
-        "DATABASE_URL": settings.database_url,
-        "DAGSTER_DATABASE_URL": settings.dagster_database_url,
-        "DAGSTER_HOME": str(_dagster_home(settings, state)),
+        **os.environ,
+        # All of them: a process that is started again later must not read others from a changed `.env`.
+        **complete.variables(),
+        "DAGSTER_DATABASE_URL": complete.dagster_database_url,
+        "DAGSTER_HOME": str(_dagster_home(complete, state)),
         # Dagster's commands do not look for the classes of dagster.yaml in the folder they are started from.
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(PROJECT), given.get("PYTHONPATH")))),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH")))),
         "DAGSTER_LOCAL_DIR": str(state.dagster),
-        "ASSET_ROOT": str(settings.asset_root),
-        **waits,
-        # Else every thread that once worked keeps memory of its own.
-        "MALLOC_ARENA_MAX": given.get("MALLOC_ARENA_MAX", ONE_ARENA),
-        # Each sensor that waits holds a thread of the code server; everybody else keeps Dagster's own number.
-        "DAGSTER_GRPC_MAX_WORKERS": str(settings.sensor_copies + (os.cpu_count() or 1) + 4),
+        "DAGSTER_COMPUTE_LOGS": "false" if settings.compute_logs == "off" else "true",
+        # With more arenas, each thread that once worked keeps memory of its own.
+        "MALLOC_ARENA_MAX": os.environ.get("MALLOC_ARENA_MAX", ONE_ARENA),
+        # Each sensor that waits holds a thread of the code server; the rest is Dagster's own number.
+        "DAGSTER_GRPC_MAX_WORKERS": str(complete.sensor_copies + (os.cpu_count() or 1) + 4),
     }
 
 
@@ -68,25 +69,25 @@ def _dagster_home(settings: Settings, state: State) -> Path:
     return state.stock
 
 
-def running_environment(given: Mapping[str, str]) -> dict[str, str] | None:
-    """The environment that the running service was started with, its database for one; None when none runs."""
-    record = State.of(given).record()
+def running_environment(state: State) -> dict[str, str] | None:
+    """The environment that the running service was started with; None when no service runs."""
+    record = state.record()
     if record is None or not record.is_alive:
         return None
     try:
         return dict(psutil.Process(record.supervisor.pid).environ())
     except psutil.NoSuchProcess:
-        # It has ended since it was asked.
+        # It has ended since `is_alive` was read.
         return None
 
 
 def prepare_database(database_url: str) -> list[str]:
-    """Reaches the database, migrates it and makes room for Dagster's own tables."""
+    """Connects to the database, creates the schema for Dagster's own tables and migrates ours."""
     url = make_url(database_url)
     engine = create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": _CONNECTED_WITHIN_S})
     try:
         with engine.begin() as connection:
-            # Only where it is missing: who may not create schemas can have it made by somebody else.
+            # Only where it is missing: somebody else may have created it for a user who may not create schemas.
             if connection.scalar(text("SELECT to_regnamespace('dagster')")) is None:
                 connection.execute(text("CREATE SCHEMA IF NOT EXISTS dagster"))
         return migrate(database_url)
@@ -99,38 +100,38 @@ def prepare_database(database_url: str) -> list[str]:
         ) from None
 
 
-def start(given: Mapping[str, str]) -> Record:
+def start(settings: Settings) -> Record:
     """Starts everything, waits until it works, and returns what runs.
 
-    A service that runs already is left as it is; what a dead one has left behind is ended first. Raises ServiceError,
-    SettingError or PostgresError, and then nothing is left running.
+    A service that runs already is left as it is. Processes that a dead service has left behind are ended first. Raises
+    ServiceError, SettingError or PostgresError, and then nothing is left running.
     """
-    state = State.of(given)
+    state = State.of(settings)
     state.make()
     with state.locked():
         found = state.record()
         if found is not None and found.is_alive:
             return found
         if found is not None:
-            stop(given)
+            stop(state)
         try:
-            return _start(given, state)
+            return _start(settings, state)
         except BaseException:
-            stop(given)
+            stop(state)
             raise
 
 
-def _start(given: Mapping[str, str], state: State) -> Record:
-    web_port = free_port(parse_setting("WEBSERVER_PORT", given))
-    variables = environment(given)
-    # What is configured runs or is refused here: nothing falls back to something else.
-    require_runnable(variables)
+def _start(settings: Settings, state: State) -> Record:
+    # A chosen backend runs or is refused here: nothing falls back to another one.
+    require_runnable(settings)
+    web_port = free_port(settings.webserver_port)
+    variables = environment(settings)
     prepare_database(variables["DATABASE_URL"])
     for old in state.logs.glob("*.log"):
         old.replace(old.with_suffix(".previous"))
-    database = "given" if given.get("DATABASE_URL") else "embedded"
+    database = "embedded" if settings.database_url is None else "given"
     with (state.logs / "supervisor.log").open("wb") as log:
-        # Returns at once: the supervisor goes on in a process and session of its own.
+        # Returns at once: the supervisor continues in a process and session of its own.
         subprocess.run(
             [sys.executable, "-m", "service.supervisor", str(free_port(0)), str(web_port), database],
             cwd=PROJECT,
@@ -143,9 +144,8 @@ def _start(given: Mapping[str, str], state: State) -> Record:
     return _healthy(state, Ui(f"http://127.0.0.1:{web_port}"))
 
 
-def stop(given: Mapping[str, str]) -> bool:
+def stop(state: State) -> bool:
     """Stops everything that was started, the embedded database too; False when nothing ran."""
-    state = State.of(given)
     record = state.record()
     ended = False
     for process in record.processes if record is not None else ():
@@ -169,9 +169,8 @@ def free_port(wanted: int) -> int:
     raise ServiceError(f"port {wanted} of 127.0.0.1 and those after it are all taken; set WEBSERVER_PORT to a free one")
 
 
-def port_note(record: Record, given: Mapping[str, str]) -> str:
-    """Says so when the UI is not where it was asked for."""
-    wanted = parse_setting("WEBSERVER_PORT", given)
+def port_note(record: Record, wanted: int) -> str:
+    """A note for people when the UI has another port than the wanted one; else empty."""
     return "" if record.url.endswith(f":{wanted}") else f" (port {wanted} is taken)"
 
 

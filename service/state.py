@@ -1,4 +1,4 @@
-"""Where the service keeps what it needs to run: one folder, and in it the record of what runs."""
+"""The folder where the service keeps its data and logs, and in it the record of the processes that run."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from orchestration.processes import started_ticks, this_boot
-from resources.settings import parse_setting
+from resources.settings import StateSettings
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process that is certainly ours."""
+    """A process that we started. Id, start time and boot together tell it from a later process with the same id."""
 
     name: str
     pid: int
@@ -27,19 +27,19 @@ class Process:
 
     @classmethod
     def of(cls, name: str, pid: int) -> Process:
-        """One that has ended meanwhile is not alive, and never was."""
+        """The process with this id. If it has ended meanwhile, `is_alive` of the result is False."""
         return cls(name, pid, started_ticks(pid) or 0, this_boot())
 
     def is_alive(self) -> bool:
         return self.boot == this_boot() and started_ticks(self.pid) == self.started_ticks
 
     def ask_to_end(self) -> None:
-        """Says so to the whole process group, and does not wait."""
+        """Sends SIGTERM to the whole process group and does not wait."""
         if self.is_alive():
             self._send(signal.SIGTERM)
 
     def end(self, patience_s: float = 15.0) -> None:
-        """Asks the whole process group to end, then insists."""
+        """Sends SIGTERM to the whole process group and, if the process still lives after `patience_s`, SIGKILL."""
         for sign in (signal.SIGTERM, signal.SIGKILL):
             if not self.is_alive():
                 return
@@ -49,21 +49,21 @@ class Process:
                 time.sleep(0.05)
 
     def _send(self, sign: signal.Signals) -> None:
-        # It may end by itself meanwhile.
+        # The process may have ended by itself meanwhile.
         with suppress(ProcessLookupError):
             os.killpg(self.pid, sign)
 
 
 @dataclass(frozen=True)
 class Record:
-    """What runs, for whoever has to stop it."""
+    """The address of the UI and the processes that run, the supervisor first; `make down` reads it."""
 
     url: str
     processes: tuple[Process, ...]
 
     @property
     def is_alive(self) -> bool:
-        """Whether the supervisor lives: what it has left behind is no service."""
+        """Whether the supervisor lives. Processes that a dead supervisor has left behind are no service."""
         return self.supervisor.is_alive()
 
     @property
@@ -78,8 +78,8 @@ class State:
     folder: Path
 
     @classmethod
-    def of(cls, environment: Mapping[str, str]) -> State:
-        return cls(parse_setting("STATE_FOLDER", environment))
+    def of(cls, settings: StateSettings) -> State:
+        return cls(settings.state_folder)
 
     @property
     def postgres(self) -> Path:
@@ -99,6 +99,11 @@ class State:
         return self.folder / "stock"
 
     @property
+    def working_folder(self) -> Path:
+        """Where Dagster's commands are started. In a folder with a `.env` file its variables would replace ours."""
+        return self.logs
+
+    @property
     def workspace(self) -> Path:
         return self.folder / "workspace.yaml"
 
@@ -108,7 +113,7 @@ class State:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """One at a time: whoever starts the service."""
+        """Only one process at a time starts the service; others wait here."""
         with (self.folder / ".start.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
@@ -128,7 +133,7 @@ class State:
         self._record.unlink(missing_ok=True)
 
     def log_tails(self, lines: int = 12) -> str:
-        """The end of every log that says something."""
+        """The last lines of every log that is not empty."""
         tails = {
             path: path.read_text(errors="replace").splitlines()[-lines:] for path in sorted(self.logs.glob("*.log"))
         }

@@ -9,14 +9,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from orchestration.processes import PROCESS_VARIABLE
 from resources.postgres.database import Database
-from resources.settings import PROJECT, parse_setting
+from resources.settings import PROJECT, Settings
 from service import postgres
 from service.state import Process, Record, State
 
@@ -41,28 +41,25 @@ def commands(code_port: int, web_port: int, workspace: Path, web_options: Sequen
     }
 
 
-def web_options(environment: Mapping[str, str]) -> list[str]:
+def web_options(settings: Settings) -> list[str]:
     """The webserver's options for the settings WEB_HOSTS, READ_ONLY and REPORT_ENDPOINTS."""
-    switches = [("READ_ONLY", "--read-only"), ("REPORT_ENDPOINTS", "--report-endpoints")]
-    hosts: tuple[str, ...] = parse_setting("WEB_HOSTS", environment)
     return [
-        *(option for name, option in switches if parse_setting(name, environment) == "on"),
-        *(word for host in hosts for word in ("--allow-host", host)),
+        *(["--read-only"] if settings.read_only == "on" else []),
+        *(["--report-endpoints"] if settings.report_endpoints == "on" else []),
+        *(word for host in settings.web_hosts for word in ("--allow-host", host)),
     ]
 
 
 class Supervisor:
     """Starts the processes and starts again what ends, after a pause that grows while it keeps ending."""
 
-    def __init__(
-        self, state: State, database_url: str, code_port: int, web_port: int, *, embedded_postgres: bool
-    ) -> None:
-        self._state = state
-        self._database_url = database_url
+    def __init__(self, settings: Settings, code_port: int, web_port: int, *, embedded_postgres: bool) -> None:
+        self._state = state = State.of(settings)
+        self._database_url = settings.require_database_url()
         self._code_port = code_port
         self._url = f"http://127.0.0.1:{web_port}"
         self._embedded_postgres = embedded_postgres
-        self._commands = commands(code_port, web_port, state.workspace, web_options(os.environ))
+        self._commands = commands(code_port, web_port, state.workspace, web_options(settings))
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._pause_s = dict.fromkeys(self._commands, 1.0)
         self._next_start_s = dict.fromkeys(self._commands, 0.0)
@@ -108,7 +105,7 @@ class Supervisor:
         with (self._state.logs / f"{name}.log").open("ab") as log:
             self._children[name] = subprocess.Popen(
                 self._commands[name],
-                cwd=PROJECT,
+                cwd=self._state.working_folder,
                 env={**os.environ, PROCESS_VARIABLE: name},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -155,8 +152,7 @@ def main() -> None:
     if os.fork() > 0:
         os._exit(0)
     os.setsid()
-    state, url = State.of(os.environ), parse_setting("DATABASE_URL", os.environ)
-    Supervisor(state, url, int(code_port), int(web_port), embedded_postgres=database == "embedded").run()
+    Supervisor(Settings(), int(code_port), int(web_port), embedded_postgres=database == "embedded").run()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any
 from urllib.error import URLError
 
 from resources.settings import PROJECT
+from service.running import free_port
 
 _STARTED_WITHIN_S = 120.0
 _DEFINITIONS = """
@@ -82,7 +82,7 @@ def serving(command: Sequence[str], folder: Path) -> Iterator[Served]:
     (folder / "definitions.py").write_text(_DEFINITIONS)
     workspace = folder / "workspace.yaml"
     workspace.write_text(f"load_from: [{{python_file: {{relative_path: {folder / 'definitions.py'}}}}}]\n")
-    served = Served(free_port())
+    served = Served(free_port(0))
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "--port", str(served.port), "--workspace", str(workspace)],
@@ -97,12 +97,6 @@ def serving(command: Sequence[str], folder: Path) -> Iterator[Served]:
     finally:
         process.terminate()
         process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_it_answers(served: Served, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -2,19 +2,19 @@
 
 # Dagster reads the annotations of an op at run time, so they are not postponed here.
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import dagster as dg
 
 from resources.images import ImageStore
-from resources.postgres.database import Database, UnknownVariant, variant_id
-from resources.settings import parse_setting
+from resources.postgres.database import Database
+from resources.postgres.errors import UnknownVariant
+from resources.postgres.values import variant_id
+from resources.settings import Settings
 from variant_assets.partitions import job_variants
 from variant_assets.runs import variants_in_flight
 
@@ -29,8 +29,7 @@ _FILES_PER_READ = 5_000
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
-@dataclass(frozen=True)
-class RetentionPolicy:
+class RetentionPolicy(dg.ConfigurableResource[Any]):
     """How long finished work is kept, in days, and how many partitions at most."""
 
     partition_days: int
@@ -39,24 +38,27 @@ class RetentionPolicy:
     image_days: int
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "RetentionPolicy":
+    def of(cls, settings: Settings) -> "RetentionPolicy":
         return cls(
-            parse_setting("PARTITION_RETENTION_DAYS", environment),
-            parse_setting("PARTITIONS_KEPT", environment),
-            parse_setting("RUN_RETENTION_DAYS", environment),
-            parse_setting("IMAGE_RETENTION_DAYS", environment),
+            partition_days=settings.partition_retention_days,
+            partitions=settings.partitions_kept,
+            run_days=settings.run_retention_days,
+            image_days=settings.image_retention_days,
         )
 
 
 @dg.op(description="Removes finished partitions, old runs with their events, and pictures that nothing refers to.")
 def remove_old(
-    context: dg.OpExecutionContext, db: dg.ResourceParam[Database], images: dg.ResourceParam[ImageStore]
+    context: dg.OpExecutionContext,
+    db: dg.ResourceParam[Database],
+    images: dg.ResourceParam[ImageStore],
+    retention_policy: RetentionPolicy,
 ) -> None:
-    kept, now = RetentionPolicy.from_environment(os.environ), datetime.now(UTC)
+    now = datetime.now(UTC)
     removed = {
-        "partitions": remove_partitions(context.instance, db, kept, now),
-        "runs": remove_runs(context.instance, kept, now),
-        "pictures": remove_pictures(db, images, kept, now),
+        "partitions": remove_partitions(context.instance, db, retention_policy, now),
+        "runs": remove_runs(context.instance, retention_policy, now),
+        "pictures": remove_pictures(db, images, retention_policy, now),
     }
     context.add_output_metadata(dict(removed))
     context.log.info("removed " + ", ".join(f"{count} {what}" for what, count in removed.items()))
@@ -94,11 +96,13 @@ def to_remove(
 def remove_partitions(instance: dg.DagsterInstance, db: Database, kept: RetentionPolicy, now: datetime) -> int:
     """Removes the keys of finished variants; never one with a run in flight. Returns how many."""
     keys = [key for key in map(_variant, instance.get_dynamic_partitions(str(job_variants.name))) if key is not None]
-    ended = {key: when for part in _parts(keys, _KEYS_PER_READ) for key, when in db.ended_variants(part).items()}
+    ended = {
+        key: when for part in _parts(keys, _KEYS_PER_READ) for key, when in db.maintenance.ended_variants(part).items()
+    }
     removed = 0
     for part in _parts(to_remove(ended, len(keys), now, kept), _KEYS_PER_REMOVAL):
         # Read again for each part: meanwhile somebody may have started one, and with it the variant is not ended.
-        still_ended = db.ended_variants(part)
+        still_ended = db.maintenance.ended_variants(part)
         in_flight = variants_in_flight(instance, datetime.now(UTC))
         for key in part:
             if key in still_ended and key not in in_flight:
@@ -122,7 +126,7 @@ def remove_pictures(db: Database, images: ImageStore, kept: RetentionPolicy, now
     """Removes our own pictures that no row refers to: of deleted jobs, and what a later run replaced."""
     removed = 0
     for part in _parts(images.own_before(now - timedelta(days=kept.image_days)), _FILES_PER_READ):
-        for url in sorted(set(part) - db.used_pictures(part)):
+        for url in sorted(set(part) - db.maintenance.used_pictures(part)):
             images.remove(url)
             removed += 1
     return removed

@@ -8,7 +8,8 @@ from uuid import UUID
 
 import dagster as dg
 
-from resources.postgres.database import StartableVariant, UnknownVariant, variant_id
+from resources.postgres.errors import UnknownVariant
+from resources.postgres.values import RunOutcome, WaitingVariant, variant_id
 
 PARTITION_TAG = "dagster/partition"
 RUN_KEY_TAG = "dagster/run_key"
@@ -27,8 +28,8 @@ _UNFINISHED = [
 _SUBMITTED_WITHIN = timedelta(seconds=60)
 
 
-def run_key(variant: StartableVariant) -> str:
-    """One run per written state: the same state asked for twice is one run, a state written anew is a new one."""
+def run_key(variant: WaitingVariant) -> str:
+    """One run for each state: requesting the same state twice gives one run, a state written anew gives a new run."""
     return f"{variant.job_variants_id}:{variant.state_revision}"
 
 
@@ -57,11 +58,16 @@ def runs_by_key(instance: dg.DagsterInstance, keys: Collection[str]) -> dict[str
 
 
 def terminated(instance: dg.DagsterInstance, run_ids: Collection[str]) -> set[str]:
-    """Those of the runs that an operator has ended."""
+    """Those of the runs that an operator has terminated."""
     if not run_ids:
         return set()
     found = instance.get_runs(dg.RunsFilter(run_ids=list(run_ids), statuses=[dg.DagsterRunStatus.CANCELED]))
     return {run.run_id for run in found}
+
+
+def outcome(run: dg.DagsterRun) -> RunOutcome:
+    """How this finished run ended."""
+    return "terminated" if run.status is dg.DagsterRunStatus.CANCELED else "ended"
 
 
 def awaits_retry(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:

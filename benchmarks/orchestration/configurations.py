@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,12 +15,14 @@ import yaml
 
 from orchestration.processes import PROCESS_VARIABLE
 from resources.images import png
-from resources.settings import PROJECT
+from resources.settings import PROJECT, Settings
 from service import postgres
 from service.demo import generated_images
 from service.running import environment, free_port, prepare_database
+from service.shop import store
 from service.state import Process, State
 from service.supervisor import commands
+from testing.waiting import until
 
 AT_A_TIME = 3
 """Variants; the default limit of the pool."""
@@ -66,9 +66,7 @@ class StageSet:
             return []
         urls = [f"/assets/ye/tenants/bench/generated/{number}.png" for number in range(1, 4)]
         for url, image in zip(urls, generated_images(), strict=True):
-            path = asset_root / url.removeprefix("/assets/")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(png(image))
+            store(asset_root, url, png(image))
         return urls
 
 
@@ -90,7 +88,7 @@ class Configuration:
 
     name: str
     instance: str
-    settings: dict[str, str]
+    settings: dict[str, Any]
     plain_sensor: bool = False
     share: float = 1.0
 
@@ -101,18 +99,18 @@ class Configuration:
         """The text; a run launcher of our own is told which definitions it forks."""
         content: dict[str, Any] = yaml.safe_load(self.instance)
         if "run_launcher" in content:
-            content["run_launcher"]["config"] = {"module": self.module(stages)}
+            content["run_launcher"]["config"]["module"] = self.module(stages)
         return str(yaml.safe_dump(content, sort_keys=False))
 
 
 def configurations() -> tuple[Configuration, ...]:
     """Stock, tuned stock, and this repository as it is."""
-    polls = {"SENSOR_COPIES": "0", "THROTTLE": "off", "ORCHESTRATION": "stock"}
+    polls = {"sensor_copies": 0, "throttle": "off", "orchestration": "stock"}
     return (
         Configuration("stock", _STORAGE, polls, plain_sensor=True, share=0.1),
         Configuration("tuned stock", _STORAGE + _TUNED, polls, share=0.2),
         # Off, for the benchmark loads the machine on purpose.
-        Configuration("ours", (PROJECT / "dagster.yaml").read_text(), {"THROTTLE": "off"}),
+        Configuration("ours", (PROJECT / "dagster.yaml").read_text(), {"throttle": "off"}),
     )
 
 
@@ -184,10 +182,9 @@ def running(configuration: Configuration, stages: StageSet, folder: Path) -> Ite
     home = folder / "home"
     home.mkdir(parents=True)
     (home / "dagster.yaml").write_text(configuration.dagster_yaml(stages))
-    given = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    given |= {"STATE_FOLDER": str(folder), "ASSET_ROOT": str(folder / "assets"), **configuration.settings}
-    variables = {**environment(given), "DAGSTER_HOME": str(home)}
-    state = State(folder)
+    settings = Settings(database_url=None, state_folder=folder, asset_root=folder / "assets", **configuration.settings)
+    variables = {**environment(settings), "DAGSTER_HOME": str(home)}
+    state = State.of(settings)
     prepare_database(variables["DATABASE_URL"])
     port = free_port(0)
     state.workspace.write_text(
@@ -205,7 +202,7 @@ def running(configuration: Configuration, stages: StageSet, folder: Path) -> Ite
                 started.append(
                     subprocess.Popen(
                         command,
-                        cwd=PROJECT,
+                        cwd=state.working_folder,
                         env=own,
                         stdout=log,
                         stderr=log,
@@ -226,8 +223,10 @@ def running(configuration: Configuration, stages: StageSet, folder: Path) -> Ite
 
 def _settled(process: subprocess.Popen[bytes], port: int, within_s: float = 60.0) -> None:
     """Waits until the code server listens."""
-    give_up_s = time.monotonic() + within_s
-    while not any(each.laddr.port == port for each in psutil.net_connections("tcp") if each.status == "LISTEN"):
-        if process.poll() is not None or time.monotonic() > give_up_s:
-            raise RuntimeError(f"{process.args!r} does not come up")
-        time.sleep(0.1)
+
+    def listens() -> bool:
+        if process.poll() is not None:
+            raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
+        return any(each.laddr.port == port for each in psutil.net_connections("tcp") if each.status == "LISTEN")
+
+    until(f"{process.args!r} listens on port {port}", listens, within_s=within_s, every_s=0.1)

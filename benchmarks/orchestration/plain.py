@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from resources.postgres.database import Database
+from resources.settings import Settings
 from resources.wiring import dagster_resources
 from sensors.new_variants import request_waiting_variants
 from sensors.rescuer import rescuer
@@ -26,6 +27,6 @@ def definitions(assets: Iterable[Any], sensors: Iterable[dg.SensorDefinition] = 
         asset_checks=[job_completion],
         jobs=[variant_pipeline],
         sensors=list(sensors),
-        resources=dagster_resources(),
+        resources=dagster_resources(Settings()),
         executor=dg.in_process_executor,
     )

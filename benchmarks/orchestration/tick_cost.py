@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from datetime import UTC, datetime
@@ -17,18 +16,18 @@ _ROUNDS = 50
 
 
 def main() -> None:
-    database = Database(Settings.from_environment(os.environ).database_url)
+    database = Database(Settings().require_database_url())
     with dg.DagsterInstance.get() as instance:
         print(round(statistics.median(_look_ms(instance, database) for _ in range(_ROUNDS)), 2))
     database.close()
 
 
 def _look_ms(instance: dg.DagsterInstance, database: Database) -> float:
-    """All that is read when something waits; nothing is asked for."""
+    """All that a tick reads when something may wait. Nothing waits here, so nothing is requested."""
     begun_s = time.perf_counter()
-    database.any_startable()
+    database.run_requests.any_startable()
     in_flight = {variant for run in unfinished_runs(instance, datetime.now(UTC)) for variant in variants_of(run)}
-    database.startable_variants(in_flight, most=100)
+    database.run_requests.request_startable("tick_cost", in_flight, most=100)
     return (time.perf_counter() - begun_s) * 1000
 
 

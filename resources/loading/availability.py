@@ -1,12 +1,13 @@
-"""What each chosen backend needs, what of it is there, and whether it can run; found out without importing any."""
+"""Whether the chosen backends can run: what each needs and what of it is there. Imports none of their libraries."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from resources.loading.weights import folder_or_name
 from resources.settings import SettingError, Settings
 
 _MODELS = "run `make models`"
@@ -25,13 +26,8 @@ class Finding:
         return bool(self.way_out)
 
 
-def settings_of(environment: Mapping[str, str]) -> Settings:
-    """The settings where the database plays no part: it may be unset. Raises SettingError for any other."""
-    return Settings.from_environment({"DATABASE_URL": "postgresql://nobody@localhost/none", **environment})
-
-
 def findings(settings: Settings) -> dict[str, list[Finding]]:
-    """What each chosen backend needs, by its setting. Imports none of the libraries."""
+    """What each chosen backend needs, by its setting, for example `VLM=embedded`."""
     return {
         f"VLM={settings.vlm}": list(_vlm(settings)),
         f"DETECTOR={settings.detector}": list(_detector(settings)),
@@ -39,14 +35,14 @@ def findings(settings: Settings) -> dict[str, list[Finding]]:
     }
 
 
-def require_runnable(environment: Mapping[str, str]) -> None:
-    """Raises SettingError when a chosen backend cannot run, with every reason; whatever the database is."""
-    if found := problems(settings_of(environment)):
+def require_runnable(settings: Settings) -> None:
+    """Raises SettingError with every reason when a chosen backend cannot run. Does not need the database."""
+    if found := problems(settings):
         raise SettingError("\n".join(found))
 
 
 def problems(settings: Settings) -> list[str]:
-    """In one line each, why a chosen backend cannot run and what to do."""
+    """Why a chosen backend cannot run and what to do about it, a line for each reason."""
     return [
         f"{backend} cannot run: {each.what} {each.found}; {each.way_out}"
         for backend, needed in findings(settings).items()
@@ -100,7 +96,9 @@ def _package(name: str, way_out: str = _MODELS) -> Finding:
 
 
 def _named_or_folder(setting: str, value: str) -> Finding:
-    if value.startswith((".", "/", "~")) and not Path(value).expanduser().is_dir():
-        return Finding(setting, f"{value} does not exist", "name a folder that does, or a model by name")
-    kind = "folder" if Path(value).is_dir() else "by name, from the local cache or fetched"
-    return Finding(setting, f"{value} ({kind})")
+    model = folder_or_name(value)
+    if not Path(model).is_absolute():
+        return Finding(setting, f"{model} (by name, from the local cache or fetched)")
+    if not Path(model).is_dir():
+        return Finding(setting, f"{model} does not exist", "name a folder that does, or a model by name")
+    return Finding(setting, f"{model} (folder)")

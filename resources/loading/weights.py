@@ -5,7 +5,17 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from resources.settings import project_path
 from stages.values import StageError
+
+
+def folder_or_name(value: str) -> str:
+    """A setting that is a model's folder or its name. A folder is returned as its whole path.
+
+    It is a folder if it is written as a path or if there is a folder of that name below the project folder.
+    """
+    folder = project_path(Path(value))
+    return str(folder) if value.startswith((".", "/", "~")) or folder.is_dir() else value
 
 
 def require(path: Path, setting: str, way_out: str) -> Path:

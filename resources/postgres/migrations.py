@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from pathlib import Path
@@ -65,8 +64,8 @@ def _apply(connection: Connection, path: Path) -> bool:
 
 def main() -> int:
     try:
-        settings = Settings.from_environment(os.environ)
-        applied = migrate(settings.database_url)
+        settings = Settings()
+        applied = migrate(settings.require_database_url())
     except SettingError as error:
         print(error, file=sys.stderr)
         return 1

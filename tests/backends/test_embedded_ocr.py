@@ -8,11 +8,11 @@ import pytest
 
 from resources.ocr import hangul
 from resources.ocr.embedded import EmbeddedOcr
-from resources.settings import parse_setting
+from resources.settings import Settings
 from stages.values import LineToRead, Rect, Script, StageError
 from testing.drawing import drawn_line
 
-TESSDATA = parse_setting("TESSDATA_FOLDERS", {})
+TESSDATA = Settings().tessdata_folders
 KOREAN = [
     "오늘만 50% 할인",
     "신선한 커피 한 잔의 여유",

@@ -17,9 +17,9 @@ from service.demo import Demo
 from service.running import environment, start, stop
 from service.state import State
 from testing.models import tiny_llava
+from testing.models.cache import CACHE
 from testing.models.model_server import model_server
 from testing.models.taught_llava import taught
-from tests.models.conftest import CACHE
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)
 
@@ -65,18 +65,19 @@ def test_a_model_that_talks_at_random_is_asked_three_times_and_never_believed(
 
 
 def test_runs_in_processes_of_their_own_share_one_server(url: str, model: str, tmp_path: Path) -> None:
-    given = {
-        "STATE_FOLDER": str(tmp_path / "state"),
-        "ASSET_ROOT": str(tmp_path / "assets"),
-        "VLM": "endpoint",
-        "VLM_URL": url,
-        "VLM_MODEL": model,
-    }
-    start(given)
+    settings = Settings(
+        database_url=None,
+        state_folder=tmp_path / "state",
+        asset_root=tmp_path / "assets",
+        vlm="endpoint",
+        vlm_url=url,
+        vlm_model=model,
+    )
+    start(settings)
+    state = State.of(settings)
     try:
-        settings = Settings.from_environment(environment(given))
-        engine = create_engine(settings.database_url, poolclass=NullPool)
-        demo = Demo(engine, Path(given["ASSET_ROOT"]), State.of(given))
+        engine = create_engine(environment(settings)["DATABASE_URL"], poolclass=NullPool)
+        demo = Demo(engine, settings.asset_root, state)
         demo.order()
         demo.generate()
         demo.watch()
@@ -85,7 +86,7 @@ def test_runs_in_processes_of_their_own_share_one_server(url: str, model: str, t
                 text("SELECT operation_type, request, response, latency_ms FROM vlm_traces WHERE is_current")
             ).all()
     finally:
-        stop(given)
+        stop(state)
     assert sorted(trace.operation_type for trace in traces) == ["analyze"] * 3 + ["judge"] * 3
     for trace in traces:
         assert trace.response["model"]["provider"] == "endpoint"

@@ -14,7 +14,7 @@ from resources.detector.yolo import YoloDetector, YoloSettings
 from resources.ocr import hangul, latin, syllables
 from resources.ocr.embedded import EmbeddedOcr
 from resources.ocr.paddle import PaddleOcr, PaddleSettings
-from resources.settings import Settings, parse_setting
+from resources.settings import Settings
 from resources.vlm.local import LocalSettings, LocalVision
 from resources.wiring import preload
 from testing.models import paddle_folder, tiny_llava
@@ -87,7 +87,7 @@ def test_the_recogniser_for_both_scripts_of_one_model(rec: Path, loads: list[str
 def test_the_embedded_recogniser() -> None:
     for cached in (latin._load, hangul._engine, syllables._renderings):
         cached.cache_clear()
-    ocr = EmbeddedOcr(parse_setting("TESSDATA_FOLDERS", {}))
+    ocr = EmbeddedOcr(Settings().tessdata_folders)
     korean, english = drawn("커피 한 잔", "hangul"), drawn("Fresh coffee", "latin")
     read = each_variant(lambda: [ocr.read(each.image, (each.line,))[0].text for each in (korean, english)])
     assert {tuple(texts) for texts in read} == {("커피 한 잔", "Fresh coffee")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import psutil
+import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
@@ -12,10 +13,10 @@ from resources.settings import Settings
 from service.demo import Demo
 from service.running import environment, start, stop
 from service.state import State
+from testing.models.cache import CACHE
 from testing.models.cpu_torchvision import hidden_in_children
 from testing.models.taught_llava import taught
 from testing.processes import fork_servers
-from tests.models.conftest import CACHE
 
 
 def fork_server(state: State) -> psutil.Process:
@@ -27,21 +28,23 @@ def fork_server(state: State) -> psutil.Process:
 
 
 def test_every_run_has_the_model_of_the_process_it_is_forked_from_and_its_answers(
-    libraries: None, tmp_path: Path
+    libraries: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = {
-        "STATE_FOLDER": str(tmp_path / "state"),
-        "ASSET_ROOT": str(tmp_path / "assets"),
-        "VLM": "local",
-        "VLM_MODEL": str(taught(CACHE)),
-        "VLM_DEVICE": "cpu",
-        **hidden_in_children(tmp_path),
-    }
-    start(given)
+    for name, value in hidden_in_children(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    settings = Settings(
+        database_url=None,
+        state_folder=tmp_path / "state",
+        asset_root=tmp_path / "assets",
+        vlm="local",
+        vlm_model=str(taught(CACHE)),
+        vlm_device="cpu",
+    )
+    start(settings)
+    state = State.of(settings)
     try:
-        state = State.of(given)
-        engine = create_engine(Settings.from_environment(environment(given)).database_url, poolclass=NullPool)
-        demo = Demo(engine, Path(given["ASSET_ROOT"]), state)
+        engine = create_engine(environment(settings)["DATABASE_URL"], poolclass=NullPool)
+        demo = Demo(engine, settings.asset_root, state)
         demo.order()
         demo.generate()
         demo.watch()
@@ -52,6 +55,6 @@ def test_every_run_has_the_model_of_the_process_it_is_forked_from_and_its_answer
             ).all()
         loaded = {Path(each.path).name for each in server.memory_maps()}
     finally:
-        stop(given)
+        stop(state)
     assert any(name.startswith("libtorch") for name in loaded)
     assert [trace.response["model"]["provider"] for trace in traces] == ["transformers"] * 6

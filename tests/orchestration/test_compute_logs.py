@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+import dagster as dg
 import psutil
 import pytest
 
@@ -45,12 +46,27 @@ def test_a_step_that_fails_leaves_what_it_has_printed(tmp_path: Path) -> None:
     assert captured(manager, ComputeIOType.STDOUT) == b"the last words\n"
 
 
-def test_with_compute_logs_off_nothing_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("COMPUTE_LOGS", "off")
-    manager = FileComputeLogManager(str(tmp_path))
+def test_what_is_not_enabled_writes_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    manager = FileComputeLogManager(str(tmp_path), enabled=False)
     with manager.capture_logs(KEY):
         print("goes where it always went")
     assert captured(manager, ComputeIOType.STDOUT) is None
     assert "goes where it always went" in capfd.readouterr().out
+
+
+def test_an_environment_variable_can_decide_whether_logs_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs = {
+        "module": "orchestration.compute_logs",
+        "class": "FileComputeLogManager",
+        "config": {"base_dir": str(tmp_path), "enabled": {"env": "KEEP_LOGS"}},
+    }
+    for value, kept in (("true", b"printed\n"), ("false", None)):
+        monkeypatch.setenv("KEEP_LOGS", value)
+        with dg.instance_for_test(overrides={"compute_logs": logs}, temp_dir=str(tmp_path)) as instance:
+            manager = instance.compute_log_manager
+            assert isinstance(manager, FileComputeLogManager)
+            with manager.capture_logs([value]):
+                print("printed")
+            assert manager.get_log_data([value]).stdout == kept

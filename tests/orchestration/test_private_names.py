@@ -8,7 +8,7 @@ import pytest
 from resources.settings import PROJECT
 
 LIBRARY = Path("orchestration/_dagster.py")
-TESTS = Path("tests/orchestration/_dagster.py")
+TESTS = Path("testing/forking/_dagster.py")
 
 
 def python_files() -> list[Path]:

@@ -1,17 +1,16 @@
 """The setting that returns to Dagster's own storage."""
 
-import os
 from pathlib import Path
 
 import yaml
 
-from resources.settings import PROJECT
+from resources.settings import PROJECT, Settings
 from service.running import environment
 
 
 def test_stock_differs_from_ours_in_its_classes_only(tmp_path: Path, postgres_url: str) -> None:
-    given = {**os.environ, "STATE_FOLDER": str(tmp_path), "DATABASE_URL": postgres_url, "ORCHESTRATION": "stock"}
-    home = Path(environment(given)["DAGSTER_HOME"])
+    settings = Settings(state_folder=tmp_path, database_url=postgres_url, orchestration="stock")
+    home = Path(environment(settings)["DAGSTER_HOME"])
     stock = yaml.safe_load((home / "dagster.yaml").read_text())
     ours = yaml.safe_load((PROJECT / "dagster.yaml").read_text())
     assert stock.pop("storage") == {"postgres": {"postgres_url": {"env": "DAGSTER_DATABASE_URL"}}}
@@ -24,6 +23,7 @@ def test_stock_differs_from_ours_in_its_classes_only(tmp_path: Path, postgres_ur
     assert coordinators[0]["config"] == coordinators[1]["config"]
     logs = [configuration["compute_logs"].pop("class") for configuration in (stock, ours)]
     assert logs == ["LocalComputeLogManager", "FileComputeLogManager"]
+    assert ours["compute_logs"]["config"].pop("enabled") == {"env": "DAGSTER_COMPUTE_LOGS"}
     for configuration in (stock, ours):
         del configuration["compute_logs"]["module"]
     pooled = [ours.pop(kind) for kind in ("run_storage", "event_log_storage", "schedule_storage")]
@@ -32,5 +32,5 @@ def test_stock_differs_from_ours_in_its_classes_only(tmp_path: Path, postgres_ur
 
 
 def test_the_pooled_storage_is_what_runs_when_nothing_is_set(tmp_path: Path, postgres_url: str) -> None:
-    given = {**os.environ, "STATE_FOLDER": str(tmp_path), "DATABASE_URL": postgres_url}
-    assert environment(given)["DAGSTER_HOME"] == str(PROJECT)
+    settings = Settings(state_folder=tmp_path, database_url=postgres_url)
+    assert environment(settings)["DAGSTER_HOME"] == str(PROJECT)

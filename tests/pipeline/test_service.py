@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,9 +20,10 @@ from service.__main__ import main
 from service.running import environment, start, stop
 from service.state import State
 from service.ui import Ui
+from stages.pipeline import STAGE_NAMES
 from testing.processes import fork_servers
-from testing.shop import STAGES
-from tests.pipeline.conftest import Studio, photograph
+from testing.studio import Studio, photograph
+from testing.waiting import until
 
 LAUNCH = """
 mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
@@ -37,6 +37,10 @@ mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParam
 RUN = """
 query($id: ID!) { runOrError(runId: $id) { ... on Run { status eventConnection { events {
   ... on ExecutionStepFailureEvent { error { message } failureMetadata { description } } } } } } }
+"""
+MESSAGES = """
+query($id: ID!) { runOrError(runId: $id) { ... on Run { eventConnection { events {
+  ... on MessageEvent { message } } } } } }
 """
 RUNS_BY_TAG = """
 query($key: String!, $value: String!) { runsOrError(filter: {tags: [{key: $key, value: $value}]}) {
@@ -57,7 +61,7 @@ class Live(Studio):
     """A running service and the shop that uses it."""
 
     ui: Ui = field(default_factory=lambda: Ui(""))
-    state: State = field(default_factory=lambda: State.of({}))
+    state: State = field(default_factory=lambda: State(Path()))
 
     def materialize(self, variant: UUID | str, *stages: str) -> str:
         """What the button in the UI does; returns the run's id."""
@@ -86,6 +90,10 @@ class Live(Studio):
         runs: list[dict[str, Any]] = answer["runsOrError"]["results"]
         return runs
 
+    def messages(self, run_id: str) -> str:
+        events = self.ui.query(MESSAGES, id=run_id)["runOrError"]["eventConnection"]["events"]
+        return "\n".join(event["message"] for event in events if "message" in event)
+
     def workers(self) -> list[psutil.Process]:
         """The run workers: what the daemon's fork server has forked."""
         servers = fork_servers(psutil.Process(self.process("daemon")))
@@ -98,18 +106,15 @@ class Live(Studio):
         [found] = [process.pid for process in record.processes if process.name == name]
         return found
 
-    def until(self, what: Callable[[], bool], *, within_s: float = 90.0) -> None:
-        give_up_s = time.monotonic() + within_s
-        while not what():
-            assert time.monotonic() < give_up_s, f"not within {within_s} s\n{self.state.log_tails()}"
-            time.sleep(0.05)
+    def until(self, awaited: str, happened: Callable[[], bool], *, within_s: float = 90.0) -> None:
+        until(awaited, happened, within_s=within_s, every_s=0.05, details=self.state.log_tails)
 
     def until_done(self, job: UUID, *, within_s: float = 90.0) -> None:
-        self.until(lambda: self.job_state(job) == ("iou_eval", "done"), within_s=within_s)
+        self.until("the job is done", lambda: self.job_state(job) == ("iou_eval", "done"), within_s=within_s)
 
     def until_at_work(self, variant: UUID) -> None:
         """In the middle of a stage; which, is a matter of milliseconds."""
-        self.until(lambda: self.state_of(variant)[1] == "running")
+        self.until("a stage is at work", lambda: self.state_of(variant)[1] == "running")
 
     def all_runs_ended(self, variant: UUID) -> bool:
         return all(run["status"] in {"SUCCESS", "FAILURE", "CANCELED"} for run in self.runs_of(variant))
@@ -118,19 +123,13 @@ class Live(Studio):
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     folder = tmp_path_factory.mktemp("service")
-    given = {
-        **{name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
-        "STATE_FOLDER": str(folder),
-        "ASSET_ROOT": str(folder / "assets"),
-        "WEBSERVER_PORT": "3900",
-    }
-    record = start(given)
+    settings = Settings(database_url=None, state_folder=folder, asset_root=folder / "assets", webserver_port=3900)
+    record = start(settings)
     try:
-        url = Settings.from_environment(environment(given)).database_url
-        engine = create_engine(url, poolclass=NullPool)
+        engine = create_engine(environment(settings)["DATABASE_URL"], poolclass=NullPool)
         yield Live(engine, folder / "assets", Ui(record.url), State(folder))
     finally:
-        stop(given)
+        stop(State(folder))
 
 
 @pytest.fixture(scope="module")
@@ -142,9 +141,9 @@ def finished(live: Live) -> tuple[UUID, list[UUID]]:
         variant = live.ready_variant(job, photograph(left_px), step="img_gen", status="queued")
         live.set_state(variant, "img_gen", "done")
         variants.append(variant)
-    live.execute("UPDATE jobs SET current_step = 'vlm_analyze', status = 'running' WHERE job_id = :j", j=job)
+    live.hand_over(job)
     live.until_done(job)
-    live.until(lambda: all(live.all_runs_ended(variant) for variant in variants))
+    live.until("all runs have ended", lambda: all(live.all_runs_ended(variant) for variant in variants))
     return job, variants
 
 
@@ -162,9 +161,9 @@ def test_three_variants_complete_their_job_with_one_run_each(live: Live, finishe
 def test_a_job_handed_over_after_its_variants_finished_becomes_done(live: Live) -> None:
     job = live.job(step="img_gen", status="done")
     variant = live.ready_variant(job, photograph())
-    live.until(lambda: live.state_of(variant) == ("iou_eval", "done"))
+    live.until("the variant is done", lambda: live.state_of(variant) == ("iou_eval", "done"))
     assert live.job_state(job) == ("img_gen", "done")
-    live.execute("UPDATE jobs SET current_step = 'vlm_analyze', status = 'running' WHERE job_id = :j", j=job)
+    live.hand_over(job)
     live.until_done(job, within_s=30)
 
 
@@ -180,12 +179,12 @@ def test_one_stage_run_again_from_the_ui_refreshes_the_stages_after_it(
     def refreshed() -> bool:
         jobs_seen.add(live.job_state(job))
         now = live.table(revisions, v=variant)
-        later = all(now[stage] > before[stage] for stage in STAGES[3:])
+        later = all(now[stage] > before[stage] for stage in STAGE_NAMES[3:])
         return later and live.state_of(variant) == ("iou_eval", "done")
 
-    live.until(refreshed)
+    live.until("the later stages are refreshed", refreshed)
     after = live.table(revisions, v=variant)
-    assert [stage for stage in STAGES if after[stage] == before[stage]] == list(STAGES[:3])
+    assert [stage for stage in STAGE_NAMES if after[stage] == before[stage]] == list(STAGE_NAMES[:3])
     assert jobs_seen == {("iou_eval", "done")}
 
 
@@ -195,13 +194,16 @@ def test_a_backfill_of_several_partitions_runs_each_once(live: Live, finished: t
     answer = live.ui.query(
         BACKFILL,
         params={
-            "assetSelection": [{"path": [stage]} for stage in STAGES],
+            "assetSelection": [{"path": [stage]} for stage in STAGE_NAMES],
             "partitionNames": [str(variant) for variant in variants],
         },
     )["launchPartitionBackfill"]
     assert answer["__typename"] == "LaunchBackfillSuccess", answer
-    live.until(lambda: all(len(live.runs_of(variant)) > before[variant] for variant in variants))
-    live.until(lambda: all(live.all_runs_ended(variant) for variant in variants))
+    live.until(
+        "the backfill has started its runs",
+        lambda: all(len(live.runs_of(variant)) > before[variant] for variant in variants),
+    )
+    live.until("all runs have ended", lambda: all(live.all_runs_ended(variant) for variant in variants))
     assert {live.state_of(variant) for variant in variants} == {("iou_eval", "done")}
     assert {variant: len(live.runs_of(variant)) for variant in variants} == {v: n + 1 for v, n in before.items()}
     assert live.job_state(job) == ("iou_eval", "done")
@@ -216,7 +218,7 @@ def test_an_unknown_key_materialized_from_the_ui_fails_with_its_name(live: Live)
         key=key,
     )
     run = live.materialize(key, "vlm_analyze")
-    live.until(lambda: live.run_status(run) == "FAILURE")
+    live.until("the run has failed", lambda: live.run_status(run) == "FAILURE")
     assert f"no variant {key}" in str(live.ui.query(RUN, id=run))
 
 
@@ -237,10 +239,10 @@ def test_a_run_that_is_terminated_ends_its_variant_visibly_and_can_be_run_again(
     [run] = [run["runId"] for run in live.runs_of(variant) if run["status"] == "STARTED"]
     answer = live.ui.query(TERMINATE, id=run)["terminateRun"]
     assert answer["__typename"] == "TerminateRunSuccess", answer
-    live.until(lambda: live.state_of(variant)[1] == "failed", within_s=40)
+    live.until("the variant has failed", lambda: live.state_of(variant)[1] == "failed", within_s=40)
     assert "was terminated at stage" in str(live.error(variant))
     assert live.job_state(job)[1] == "failed"
-    live.materialize(variant, *STAGES)
+    live.materialize(variant, *STAGE_NAMES)
     live.until_done(job)
 
 
@@ -251,7 +253,8 @@ def test_a_run_whose_worker_is_killed_fails_at_once_and_says_how(live: Live) -> 
     [run] = [run["runId"] for run in live.runs_of(variant) if run["status"] == "STARTED"]
     for worker in live.workers():
         worker.kill()
-    live.until(lambda: live.run_status(run) == "FAILURE", within_s=3)
+    live.until("the run has failed", lambda: live.run_status(run) == "FAILURE", within_s=3)
+    assert "was ended by SIGKILL" in live.messages(run)
     live.until_done(job, within_s=120)
 
 
@@ -263,7 +266,7 @@ def test_the_daemon_is_killed_during_a_run_and_the_run_goes_on_and_is_watched_ag
     psutil.Process(daemon).kill()
     live.until_done(job, within_s=60)
     assert len(live.runs_of(variant)) == 1
-    live.until(lambda: live.process("daemon") != daemon)
+    live.until("the daemon is started again", lambda: live.process("daemon") != daemon)
     later = live.job()
     live.ready_variant(later, photograph())
     live.until_done(later)
@@ -281,7 +284,7 @@ def test_the_database_restarts_during_a_run_and_the_job_is_done(live: Live) -> N
         except OperationalError:
             return False
 
-    live.until(done, within_s=180)
+    live.until("the job is done", done, within_s=180)
 
 
 def test_a_killed_code_server_comes_back_and_variants_go_on(live: Live) -> None:

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
-from resources.settings import PROJECT, SettingError
+from resources.settings import PROJECT, Settings
 from service import postgres
 from service.__main__ import main
 from service.running import (
@@ -29,6 +29,7 @@ from service.running import (
 )
 from service.state import Process, Record, State
 from testing.databases import new_database
+from testing.waiting import until
 
 
 @pytest.fixture
@@ -43,18 +44,14 @@ def test_a_taken_port_gives_way_to_the_next_free_one_and_is_named(taken_port: in
     port = free_port(taken_port)
     assert port > taken_port
     record = Record(f"http://127.0.0.1:{port}", ())
-    assert port_note(record, {"WEBSERVER_PORT": str(taken_port)}) == f" (port {taken_port} is taken)"
-    assert port_note(record, {"WEBSERVER_PORT": str(port)}) == ""
+    assert port_note(record, taken_port) == f" (port {taken_port} is taken)"
+    assert port_note(record, port) == ""
 
 
 def test_a_database_that_is_down_is_named_with_the_way_out_and_nothing_is_left_running(tmp_path: Path) -> None:
-    given = {
-        **os.environ,
-        "STATE_FOLDER": str(tmp_path),
-        "DATABASE_URL": f"postgresql://shop:secret@127.0.0.1:{free_port(0)}/ads",
-    }
+    url = f"postgresql://shop:secret@127.0.0.1:{free_port(0)}/ads"
     with pytest.raises(ServiceError, match=r"cannot use database ads at 127\.0\.0\.1:\d+ as shop: .*refused") as error:
-        start(given)
+        start(Settings(state_folder=tmp_path, database_url=url))
     assert "DATABASE_URL" in str(error.value)
     assert "secret" not in str(error.value)
     assert State(tmp_path).record() is None
@@ -89,9 +86,13 @@ def test_a_user_who_may_not_create_tables_is_told_so(postgres_url: str) -> None:
     assert "may create tables" in str(error.value)
 
 
-def test_a_setting_that_cannot_be_used_starts_nothing_not_even_the_database(tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match="DETECTOR='radar' is not known"):
-        start({**os.environ, "STATE_FOLDER": str(tmp_path), "DATABASE_URL": "", "DETECTOR": "radar"})
+def test_a_setting_that_cannot_be_used_starts_nothing_not_even_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"STATE_FOLDER": str(tmp_path), "DATABASE_URL": "", "DETECTOR": "radar"}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["up"]) == 1
+    assert "DETECTOR='radar' is not known; use one of: embedded, yolo" in capsys.readouterr().err
     assert postgres.running_port(State(tmp_path).postgres) is None
     assert State(tmp_path).record() is None
 
@@ -99,10 +100,9 @@ def test_a_setting_that_cannot_be_used_starts_nothing_not_even_the_database(tmp_
 def test_a_migration_that_fails_leaves_no_embedded_database_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = {**os.environ, "STATE_FOLDER": str(tmp_path), "DATABASE_URL": ""}
     monkeypatch.setattr("service.running.prepare_database", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        start(given)
+        start(Settings(state_folder=tmp_path, database_url=None))
     assert (State(tmp_path).postgres / "data").exists()
     assert postgres.running_port(State(tmp_path).postgres) is None
 
@@ -155,8 +155,7 @@ def test_a_process_is_still_itself_after_the_clock_was_set(
 
 def test_a_process_that_has_just_ended_is_not_alive() -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
-    while Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
-        time.sleep(0.01)
+    until("the child is a zombie", lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE)
     ended = Process.of("child", child.pid)
     child.wait()
     assert not ended.is_alive()
@@ -171,12 +170,11 @@ def test_another_process_under_a_reused_id_is_left_alone(sleeper: subprocess.Pop
 def test_what_a_dead_supervisor_has_left_behind_is_no_service_and_is_ended(
     tmp_path: Path, sleeper: subprocess.Popen[bytes]
 ) -> None:
-    given = {"STATE_FOLDER": str(tmp_path)}
     left = Process.of("daemon", sleeper.pid)
     dead = replace(left, name="supervisor", started_ticks=1)
     State(tmp_path).write(Record("http://127.0.0.1:3000", (dead, left)))
-    assert running_environment(given) is None
-    assert stop(given)
+    assert running_environment(State(tmp_path)) is None
+    assert stop(State(tmp_path))
     assert not left.is_alive()
 
 
@@ -193,7 +191,7 @@ def just_ended(monkeypatch: pytest.MonkeyPatch) -> Process:
 
 def test_a_service_that_ends_while_it_is_looked_at_does_not_run(tmp_path: Path, just_ended: Process) -> None:
     State(tmp_path).write(Record("http://127.0.0.1:3000", (just_ended,)))
-    assert running_environment({"STATE_FOLDER": str(tmp_path)}) is None
+    assert running_environment(State(tmp_path)) is None
 
 
 @pytest.mark.parametrize("how", [Process.end, Process.ask_to_end])
@@ -201,6 +199,7 @@ def test_a_process_that_ends_before_it_is_told_to_has_ended(
     just_ended: Process, how: Callable[[Process], None]
 ) -> None:
     how(just_ended)
+    assert not just_ended.is_alive()
 
 
 def test_the_record_of_what_runs_is_read_as_it_was_written(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from resources.ocr.embedded import EmbeddedOcr
-from resources.settings import parse_setting
+from resources.settings import Settings
 from stages.values import LineToRead, Rect, Rgb, Script, Size, StageError
 
-OCR = EmbeddedOcr(parse_setting("TESSDATA_FOLDERS", {}))
+OCR = EmbeddedOcr(Settings().tessdata_folders)
 FONT = "/usr/share/fonts/truetype/nanum/NanumSquareB.ttf"
 
 

@@ -19,9 +19,10 @@ from urllib.parse import quote
 import pytest
 
 from resources.settings import PROJECT
+from service.running import free_port
 from testing.browser import chromium
 from testing.foreign_page import attack, changes, foreign_site, shows, subscribed
-from testing.webserver import Served, free_port, guarded, serving
+from testing.webserver import Served, guarded, serving
 
 NAME = "ads.example.com"
 PASSWORD = "open sesame"
@@ -146,7 +147,7 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(scope="module", params=[nginx, caddy], ids=lambda prepare: prepare.__name__)
 def proxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, behind: Served) -> Iterator[Proxy]:
-    folder, port = tmp_path_factory.mktemp("proxy"), free_port()
+    folder, port = tmp_path_factory.mktemp("proxy"), free_port(0)
     with proxied(request.param(folder, port, behind.port), port, folder):
         yield Proxy(port, behind)
 
