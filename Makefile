@@ -30,10 +30,11 @@ models: ## install what LLaVA, YOLO and model servers need (some GB)
 	@scripts/setup models
 
 test: models  ## all tests
+	@scripts/setup test
 	@$(PYTHON_RUN) -m pytest -q
 
-test-core: setup  ## all tests but those of the models
-	@$(PYTHON_RUN) -m pytest -q --ignore tests/models
+test-core: setup  ## all tests but those of the models, and those in a browser
+	@$(PYTHON_RUN) -m pytest -q --ignore tests/models --ignore tests/web
 
 test-dagster: setup  ## VERSION=1.13.29: the tests of orchestration/ against another Dagster
 	@scripts/test-dagster $(VERSION)
