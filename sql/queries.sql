@@ -164,7 +164,7 @@ WHERE job_variants_id = CAST(:variant AS uuid) AND state_revision = :state_revis
 RETURNING job_variants_id;
 
 -- name: find_held_variants
--- Startable variants with no run in flight whose claim a run still holds: it ended between two stages.
+-- Startable variants with no run in flight that are still claimed: their run ended between two stages.
 SELECT job_variants_id, state_revision, claimed_by AS held_by,
        variant_start_stage(job_variants_id, current_step, status) AS start_stage
 FROM jobs_variants

@@ -56,7 +56,7 @@ CREATE INDEX idx_jobs_variants_startable ON jobs_variants (state_revision) WHERE
 DROP INDEX idx_jobs_variants_running;
 CREATE INDEX idx_jobs_variants_running ON jobs_variants (updated_at) WHERE is_at_work(current_step, status);
 
--- A state that had its run is not requested again. How often a variant was requeued no longer counts as a restart of its
+-- A state that had its run is not requested again. How often a variant was requeued no longer counts as restarts of its
 -- stage after a crash.
 ALTER TABLE variant_requests ADD COLUMN run_outcome text
     CONSTRAINT variant_requests_known_outcome CHECK (run_outcome IN ('ended', 'terminated'));
@@ -87,8 +87,8 @@ $$;
 -- lost before Dagster created the run; another sensor after the time `kept`, for the first may no longer be evaluated.
 CREATE FUNCTION may_request_again(
     requested_by text, requested_at timestamptz, run_outcome text, sensor text, kept interval) RETURNS boolean
-PARALLEL SAFE
-RETURN run_outcome IS NULL AND (requested_by = sensor OR requested_at < clock_timestamp() - kept);
+STABLE PARALLEL SAFE
+RETURN run_outcome IS NULL AND (requested_by = sensor OR requested_at < statement_timestamp() - kept);
 
 -- Finds the variants that wait for a run, records that this sensor requests their runs, and returns them. Of several
 -- sensors that call it at the same moment, each variant goes to one. The tenants take turns, each with its longest
@@ -101,15 +101,15 @@ LANGUAGE sql AS $$
     WITH found AS (
         SELECT v.job_variants_id, v.job_id, j.tenant_id, v.current_step, v.status, v.state_revision,
                CASE WHEN v.claim_revision IS NOT NULL THEN v.claimed_by END AS held_by,
-               r.state_revision IS NOT NULL AS requested_before,
                row_number() OVER (PARTITION BY j.tenant_id ORDER BY v.state_revision) AS turn
         FROM jobs_variants v
         LEFT JOIN jobs j ON j.job_id = v.job_id
-        LEFT JOIN variant_requests r ON r.job_variants_id = v.job_variants_id AND r.state_revision = v.state_revision
         WHERE is_startable(v.current_step, v.status)
           AND v.job_variants_id <> ALL (in_flight)
-          AND (r.state_revision IS NULL
-               OR may_request_again(r.requested_by, r.requested_at, r.run_outcome, sensor, kept))
+          AND NOT EXISTS (
+              SELECT FROM variant_requests r
+              WHERE r.job_variants_id = v.job_variants_id AND r.state_revision = v.state_revision
+                AND NOT may_request_again(r.requested_by, r.requested_at, r.run_outcome, sensor, kept))
         ORDER BY turn, v.state_revision
         LIMIT most
     ), requested AS (
@@ -126,7 +126,10 @@ LANGUAGE sql AS $$
         RETURNING r.job_variants_id
     )
     SELECT found.job_variants_id, found.job_id, found.tenant_id, found.current_step, found.status, found.state_revision,
-           found.held_by, found.requested_before,
+           found.held_by,
+           -- The whole statement reads variant_requests as it was before.
+           EXISTS (SELECT FROM variant_requests r WHERE r.job_variants_id = found.job_variants_id
+                   AND r.state_revision = found.state_revision),
            variant_start_stage(found.job_variants_id, found.current_step, found.status)
     FROM found JOIN requested USING (job_variants_id)
     ORDER BY found.turn, found.state_revision
@@ -282,6 +285,15 @@ END $$;
 
 -- Writers of other teams may have any search_path.
 ALTER FUNCTION stamp_variant_state() SET search_path FROM CURRENT;
-ALTER FUNCTION settle_job_of_variant() SET search_path FROM CURRENT;
+CREATE OR REPLACE FUNCTION settle_job_of_variant() RETURNS trigger
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    -- Not in the WHEN of the trigger: there PostgreSQL expands the function anew for every statement.
+    IF has_ended(NEW.current_step, NEW.status) THEN
+        PERFORM settle_job(NEW.job_id);
+    END IF;
+    RETURN NULL;
+END $$;
+
 CREATE OR REPLACE TRIGGER settle_job AFTER INSERT OR UPDATE OF current_step, status ON jobs_variants
-    FOR EACH ROW WHEN (has_ended(NEW.current_step, NEW.status)) EXECUTE FUNCTION settle_job_of_variant();
+    FOR EACH ROW WHEN (NEW.status IN ('done', 'failed')) EXECUTE FUNCTION settle_job_of_variant();
