@@ -2,11 +2,13 @@
 PYTHON_RUN := .venv/bin/python
 WAIT ?= 1
 N ?= 3
+SAMPLE ?= 200
+SEED ?= 1
 
-.PHONY: help setup models demo up down test test-core lint hooks licences bench migrate parallel doctor
+.PHONY: help setup models demo up down test test-core test-dagster mutants lint hooks licences bench migrate parallel doctor
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup:  ## install what is missing into .venv (and Debian packages, where it may)
 	@scripts/setup
@@ -30,10 +32,17 @@ models: ## install what LLaVA, YOLO and model servers need (some GB)
 	@scripts/setup models
 
 test: models  ## all tests
+	@scripts/setup test
 	@$(PYTHON_RUN) -m pytest -q
 
-test-core: setup  ## all tests but those of the models
-	@$(PYTHON_RUN) -m pytest -q --ignore tests/models
+test-core: setup  ## all tests but those of the models, and those in a browser
+	@$(PYTHON_RUN) -m pytest -q --ignore tests/models --ignore tests/web
+
+mutants: setup  ## SAMPLE=200 SEED=1: change one operator at a time, and count what the unit tests notice
+	@$(PYTHON_RUN) -m testing.mutants --sample $(SAMPLE) --seed $(SEED)
+
+test-dagster: setup  ## VERSION=1.13.29: the tests of orchestration/ against another Dagster
+	@scripts/test-dagster $(VERSION)
 
 lint: setup  ## lint, format, types and the direction of imports
 	@$(PYTHON_RUN) -m ruff check .

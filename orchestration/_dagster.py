@@ -48,6 +48,9 @@ from dagster._core.op_concurrency_limits_counter import (
 from dagster._core.storage.compute_log_manager import CapturedLogContext as CapturedLogContext
 from dagster._core.storage.compute_log_manager import ComputeIOType as ComputeIOType
 
+# The runs that count against the limits of Dagster's queue.
+from dagster._core.storage.dagster_run import ACTIVE_RUN_STATUSES as ACTIVE_RUN_STATUSES
+
 # The table that the overridden `store_event` writes to.
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as SqlEventLogStorageTable
 
@@ -93,8 +96,14 @@ from dagster._utils.interrupts import capture_interrupts as capture_interrupts
 from dagster._utils.tags import TagConcurrencyLimitsCounter as TagConcurrencyLimitsCounter
 
 if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
     # The code servers, for the type of an argument that is passed on.
     from dagster._core.workspace.context import BaseWorkspaceRequestContext as BaseWorkspaceRequestContext
+
+    # What the webserver serves, and what it makes of that for one request.
+    from dagster._core.workspace.context import WorkspaceProcessContext as WorkspaceProcessContext
+    from dagster._core.workspace.context import WorkspaceRequestContext as WorkspaceRequestContext
 
 # Modules that Dagster imports in the middle of a run: the fork server imports them before it forks.
 IMPORTED_DURING_A_RUN = (
@@ -102,3 +111,12 @@ IMPORTED_DURING_A_RUN = (
     "dagster._core.executor.in_process",
     "dagster._core.system_config.composite_descent",
 )
+
+
+def open_workspace(instance: DagsterInstance, file: str, *, version: str, read_only: bool) -> WorkspaceProcessContext:
+    """Loads the code locations of a workspace.yaml for a webserver, and keeps watch over them until it is closed."""
+    # Imported here: only the webserver needs it, and every run worker would carry it.
+    from dagster._core.workspace.context import WorkspaceProcessContext
+    from dagster._core.workspace.load_target import WorkspaceFileTarget
+
+    return WorkspaceProcessContext(instance, WorkspaceFileTarget([file]), version=version, read_only=read_only)

@@ -199,7 +199,9 @@ def main() -> None:
 
         instance = prepare(ServerArguments(**json.loads(arguments)))
     except Exception as error:
-        connection.sendall(encoded(failed=f"{type(error).__name__}: {error}"))
+        # Dagster wraps an error of the module into one of its own.
+        cause = error.__cause__ or error
+        connection.sendall(encoded(failed=f"{type(cause).__name__}: {cause}"))
         raise
     # What is here already is never garbage; a collection in a worker would copy its pages.
     gc.collect()

@@ -1,8 +1,10 @@
 """The sensors that start a run for every variant that waits for one.
 
-They are copies that hand over: each listens first, then waits for its turn. The one that has it reads the table, waits
-for a change, asks for the runs and ends, and the next has the turn at once, so that somebody listens although Dagster
-evaluates a sensor again only some seconds after it has asked for runs.
+After a tick that requested runs, Dagster evaluates the same sensor again only some seconds later. So that a new variant
+does not wait these seconds, there are several copies of the sensor and one lock in the database, which one copy at a
+time holds. Every copy starts to listen for notifications and then waits for the lock. The copy that gets it reads the
+table, waits for a change, requests the runs and ends its tick, which frees the lock. The next copy gets the lock at
+once, and it has been listening all the while.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import dagster as dg
 
 from orchestration.fair_queue import FairQueue
 from resources.postgres.database import Database
-from resources.postgres.notifier import Heard, Listening, ListeningLost
+from resources.postgres.notifier import Listener, ListenError, WaitEnd
 from resources.postgres.values import RequestedVariant
 from resources.settings import MOST_SENSOR_COPIES
 from resources.wiring import SensorSettings
@@ -34,7 +36,7 @@ from variant_assets.runs import (
     variants_of,
 )
 
-# What one tick takes; more waits for the next tick, a moment later.
+# The most runs that one tick requests; the other variants wait for the next tick, a moment later.
 MOST_PER_TICK = 100
 # The queue takes the runs of different tenants in turn.
 TENANT_TAG = "job_variants/tenant_id"
@@ -42,16 +44,16 @@ TENANT_TAG = "job_variants/tenant_id"
 
 @dataclass(frozen=True)
 class TickTimeouts:
-    """How long a tick waits, in seconds. Dagster ends one after 60."""
+    """How long a tick waits, in seconds. Dagster ends a tick after 60."""
 
     tick_s: float = 40.0
-    # Less than a tick by more than the 5 s of the sensor daemon's loop, so that whoever waited in vain waits again
-    # before the turn becomes free.
-    turn_s: float = 32.0
-    # Notifications are only hints: the table is read as often as this.
-    table_s: float = 2.0
-    # The variants of a job are committed one after another, and a tick that waits a moment takes them together.
-    together_s: float = 0.03
+    # Dagster evaluates a copy that did not get the lock again within 5 s. A copy gives up more than 5 s before the tick
+    # of the lock's holder ends, so that it waits again when the lock becomes free.
+    lock_s: float = 32.0
+    # Notifications are only hints: the table is read at least this often.
+    poll_s: float = 2.0
+    # The variants of a job are committed one after another. A tick that waits this long finds them together.
+    batch_s: float = 0.03
 
 
 def _copy(number: int) -> dg.SensorDefinition:
@@ -63,7 +65,7 @@ def _copy(number: int) -> dg.SensorDefinition:
         minimum_interval_seconds=1,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Starts a run for every variant that is done at img_gen, or that waits at a later stage."
-        f" Copy {number} of {MOST_SENSOR_COPIES}, which hand over to one another.",
+        f" Copy {number} of {MOST_SENSOR_COPIES}; one at a time waits for new variants.",
     )
     def sensor(
         context: dg.SensorEvaluationContext, db: dg.ResourceParam[Database], sensor_settings: SensorSettings
@@ -79,37 +81,37 @@ def _copy(number: int) -> dg.SensorDefinition:
 
 
 def wait_and_request(
-    context: dg.SensorEvaluationContext, db: Database, sensor: str, patience: TickTimeouts | None = None
+    context: dg.SensorEvaluationContext, db: Database, sensor: str, timeouts: TickTimeouts | None = None
 ) -> dg.SensorResult:
-    """One tick of a copy: its turn, the table, a wait, the table. Where nobody can listen it only reads the table."""
-    patience = patience or TickTimeouts()
-    give_up_s = time.monotonic() + patience.tick_s
+    """One tick of a copy: waits for the lock, then for variants. Where it cannot listen, it only reads the table."""
+    timeouts = timeouts or TickTimeouts()
+    give_up_s = time.monotonic() + timeouts.tick_s
     try:
-        with db.listening(stopping=_interpreter_ends()) as listening:
-            if listening.take_turn(patience.turn_s):
-                return _turn(context.instance, db, sensor, listening, give_up_s, patience)
-    except ListeningLost as lost:
-        context.log.warning(f"{lost}; the table is read instead")
+        with db.listener(stopping=_interpreter_ends()) as listener:
+            if listener.acquire_lock(timeouts.lock_s):
+                return _request_when_one_waits(context.instance, db, sensor, listener, give_up_s, timeouts)
+    except ListenError as error:
+        context.log.warning(f"{error}; the table is read instead")
     return request_waiting_variants(context.instance, db, sensor)
 
 
-def _turn(
+def _request_when_one_waits(
     instance: dg.DagsterInstance,
     db: Database,
     sensor: str,
-    listening: Listening,
+    listener: Listener,
     give_up_s: float,
-    patience: TickTimeouts,
+    timeouts: TickTimeouts,
 ) -> dg.SensorResult:
     while True:
         result = request_waiting_variants(instance, db, sensor)
         left_s = give_up_s - time.monotonic()
         if result.run_requests or left_s <= 0:
             return result
-        heard = listening.wait(min(left_s, patience.table_s))
-        if heard is Heard.CHANGE:
-            time.sleep(patience.together_s)
-        if heard is Heard.STOP:
+        end = listener.wait(min(left_s, timeouts.poll_s))
+        if end is WaitEnd.CHANGE:
+            time.sleep(timeouts.batch_s)
+        if end is WaitEnd.SHUTDOWN:
             return dg.SensorResult(skip_reason="The service stops.")
 
 
@@ -176,7 +178,10 @@ def run_request(variant: RequestedVariant, fair_queue: FairQueue) -> dg.RunReque
 
 
 def _interpreter_ends() -> Callable[[], bool]:
-    """Tells whether this process is shutting down: then no thread pool takes work any more, and waits for this tick."""
+    """Returns a function that tells whether this Python process is shutting down. Then no thread pool accepts work.
+
+    Dagster evaluates sensors in a thread pool, and the process ends only when this tick has ended.
+    """
 
     def ends() -> bool:
         try:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,7 +24,7 @@ _LONGEST_PAUSE_S = 30.0
 _DATABASE_PAUSE_S = 5.0
 
 
-def commands(code_port: int, web_port: int, workspace: Path) -> dict[str, list[str]]:
+def commands(code_port: int, web_port: int, workspace: Path, web_options: Sequence[str] = ()) -> dict[str, list[str]]:
     """The three processes by name."""
     tools = Path(sys.executable).parent
     return {
@@ -34,23 +35,31 @@ def commands(code_port: int, web_port: int, workspace: Path) -> dict[str, list[s
         ],
         "daemon": [str(tools / "dagster-daemon"), "run", "-w", str(workspace)],
         "webserver": [
-            *(str(tools / "dagster-webserver"), "-h", "127.0.0.1", "-p", str(web_port), "-w", str(workspace)),
+            *(sys.executable, "-m", "orchestration.webserver"),
+            *("--port", str(web_port), "--workspace", str(workspace), *web_options),
         ],
     }
+
+
+def web_options(settings: Settings) -> list[str]:
+    """The webserver's options for the settings WEB_HOSTS, READ_ONLY and REPORT_ENDPOINTS."""
+    return [
+        *(["--read-only"] if settings.read_only == "on" else []),
+        *(["--report-endpoints"] if settings.report_endpoints == "on" else []),
+        *(word for host in settings.web_hosts for word in ("--allow-host", host)),
+    ]
 
 
 class Supervisor:
     """Starts the processes and starts again what ends, after a pause that grows while it keeps ending."""
 
-    def __init__(
-        self, state: State, database_url: str, code_port: int, web_port: int, *, embedded_postgres: bool
-    ) -> None:
-        self._state = state
-        self._database_url = database_url
+    def __init__(self, settings: Settings, code_port: int, web_port: int, *, embedded_postgres: bool) -> None:
+        self._state = state = State.of(settings)
+        self._database_url = settings.require_database_url()
         self._code_port = code_port
         self._url = f"http://127.0.0.1:{web_port}"
         self._embedded_postgres = embedded_postgres
-        self._commands = commands(code_port, web_port, state.workspace)
+        self._commands = commands(code_port, web_port, state.workspace, web_options(settings))
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._pause_s = dict.fromkeys(self._commands, 1.0)
         self._next_start_s = dict.fromkeys(self._commands, 0.0)
@@ -143,14 +152,7 @@ def main() -> None:
     if os.fork() > 0:
         os._exit(0)
     os.setsid()
-    settings = Settings()
-    Supervisor(
-        State.of(settings),
-        settings.require_database_url(),
-        int(code_port),
-        int(web_port),
-        embedded_postgres=database == "embedded",
-    ).run()
+    Supervisor(Settings(), int(code_port), int(web_port), embedded_postgres=database == "embedded").run()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from resources.postgres.claims import Claims
 from resources.postgres.maintenance import Maintenance
-from resources.postgres.notifier import Listening
+from resources.postgres.notifier import Listener
 from resources.postgres.run_requests import RunRequests
 from resources.postgres.transactions import Transactions
 
@@ -29,12 +29,12 @@ class Database:
     def engine(self) -> Engine:
         return self._transactions.engine
 
-    def listening(self, *, stopping: Callable[[], bool] = lambda: False) -> Listening:
+    def listener(self, *, stopping: Callable[[], bool] = lambda: False) -> Listener:
         """Waits for changes of variants, on a connection of its own, until `stopping` says that this process ends."""
-        return Listening(self._transactions.url, stopping=stopping)
+        return Listener(self._transactions.url, stopping=stopping)
 
     def notify_shutdown(self) -> None:
-        """Ends the wait of everybody who listens."""
+        """Ends the wait of every listener."""
         self._transactions.one("notify_shutdown")
 
     def close(self) -> None:

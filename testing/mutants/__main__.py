@@ -34,7 +34,7 @@ _WHOLE: frozenset[str] = frozenset()
 _DECISIONS = {
     "orchestration/coordinator.py": frozenset({"_has_room", "_first_with_room", "_priority"}),
     "orchestration/fair_queue.py": _WHOLE,
-    "resources/postgres/notifier.py": frozenset({"may_start"}),
+    "resources/postgres/notifier.py": frozenset({"may_be_startable"}),
     "resources/pressure.py": frozenset({"is_pressed", "is_calm"}),
     "sensors/new_variants.py": frozenset({"run_request"}),
     "sensors/throttle.py": frozenset({"decide"}),

@@ -11,13 +11,13 @@ from importlib.util import find_spec
 
 import pytest
 
-from resources.settings import PROJECT, Settings
+from resources.settings import PROJECT, SettingError, Settings
 from tests.docs.pages import Page, pages
 
 PAGES = pages()
 SETTINGS = {name.upper() for name in Settings.model_fields}
 # Names in capitals that a reader sets outside this project.
-FOREIGN = {"PATH", "PYTHON"}
+FOREIGN = {"NAME", "PATH", "PYTHON"}
 WRITTEN_BY_THE_READER = {"stages/my_stage.py", "sql/migrations/NNNN_what_it_does.sql"}
 OURS = ("orchestration", "resources", "sensors", "service", "sql", "stages", "variant_assets")
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -56,7 +56,7 @@ def test_every_setting_exists(page: Page) -> None:
 
 @every_page
 def test_every_value_that_a_setting_is_given_is_allowed(page: Page) -> None:
-    given = re.findall(r"\b([A-Z][A-Z0-9_]*)=([^\s`;,]+)", page.code)
+    given = re.findall(r"\b([A-Z][A-Z0-9_]*)=([^\s`;,']+)", page.code)
     for name, value in given:
         if name in SETTINGS and "…" not in value:
             Settings.from_environment({"DATABASE_URL": "postgresql://nobody@localhost/none", name: value})
@@ -89,7 +89,7 @@ def test_every_message_of_the_troubleshooting_is_one_of_the_program() -> None:
         for span in re.findall(r"`(.+?)`", row)
     }
     messages = {span for span in quoted if " " in span}
-    known = "\n".join(_messages())
+    known = "\n".join([*_messages(), _message_of_a_wrong_choice()])
     assert len(messages) > 20
     assert {message for message in messages if _plain(message) not in known} == set()
 
@@ -106,6 +106,13 @@ def _messages() -> Iterator[str]:
     for path in (PROJECT / "sql").rglob("*.sql"):
         yield _plain(re.sub(r"%s?", "…", " ".join(path.read_text(encoding="utf-8").split())))
     yield _plain(re.sub(r"\$\{[^}]*\}|\$\w+", "…", (PROJECT / "scripts" / "setup").read_text(encoding="utf-8")))
+
+
+def _message_of_a_wrong_choice() -> str:
+    """It is put together from parts that the code names elsewhere."""
+    with pytest.raises(SettingError) as refused:
+        Settings.from_environment({"VLM": "gpt"})
+    return str(refused.value)
 
 
 def _part(part: ast.expr) -> str:

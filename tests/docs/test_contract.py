@@ -68,7 +68,7 @@ def test_every_example_of_the_contract_runs(
                 exec(compile(block.code, CONTRACT.name, "exec"), names)
     notified, progress = capsys.readouterr().out.splitlines()
     assert notified == f"{VARIANT} img_gen queued"
-    assert progress == "done 0 of 2 complete []"
+    assert progress == "done 0 of 2 complete"
 
 
 def complete(db: Database) -> None:

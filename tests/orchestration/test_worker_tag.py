@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 import dagster as dg
 import pytest
 
+from orchestration._dagster import HIDDEN_TAG_PREFIX
 from orchestration.worker_tag import WORKER_TAG, Worker
 
 
@@ -40,17 +41,13 @@ def test_the_workers_of_runs_in_flight_are_found_under_the_name_of_an_earlier_re
 
 
 @pytest.mark.parametrize("other", ["a process that started earlier", "a boot before"])
-def test_a_worker_whose_number_another_process_has_is_not_alive_and_is_not_interrupted(
-    mine: Worker, other: str
-) -> None:
+def test_a_worker_whose_number_another_process_has_is_not_alive_nor_interrupted(mine: Worker, other: str) -> None:
     gone = replace(mine, boot="before") if other == "a boot before" else replace(mine, started_ticks=1)
     assert not gone.is_alive
     assert not gone.interrupt()
 
 
 def test_a_runs_list_can_be_filtered_by_the_tag_which_the_ui_does_not_show(mine: Worker) -> None:
-    from orchestration._dagster import HIDDEN_TAG_PREFIX
-
     assert WORKER_TAG.startswith(HIDDEN_TAG_PREFIX)
     with dg.DagsterInstance.ephemeral() as instance:
         made = instance.create_run_for_job(dg.GraphDefinition(name="nothing").to_job(), tags={"kept": "yes"})

@@ -1,4 +1,4 @@
-"""The two sensors against a real database and a Dagster instance of their own."""
+"""The sensors new_variants and rescuer against a real database and a Dagster instance of their own."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ def tick(instance: dg.DagsterInstance, db: Database) -> dg.SensorResult:
     return request_waiting_variants(instance, db, "new_variants")
 
 
-def swept(instance: dg.DagsterInstance, db: Database) -> str:
+def rescued(instance: dg.DagsterInstance, db: Database) -> str:
     said = rescuer(dg.build_sensor_context(instance=instance, resources={"db": db}))
     assert isinstance(said, dg.SkipReason)
     return str(said.skip_message)
@@ -121,9 +121,9 @@ def test_a_late_hand_over_is_settled_by_the_rescuer(studio: Studio, db: Database
     work_through(db, variant, "run")
     db.claims.complete(variant)
     studio.execute("UPDATE jobs SET current_step = 'vlm_analyze', status = 'running'")
-    assert swept(instance, db) == f"job {job} is done"
+    assert rescued(instance, db) == f"job {job} is done"
     assert studio.job_state(job) == ("iou_eval", "done")
-    assert swept(instance, db) == "Nothing was left behind."
+    assert rescued(instance, db) == "Nothing was left behind."
 
 
 def recovered(studio: Studio, db: Database, instance: dg.DagsterInstance, variant: UUID) -> tuple[str, str]:
@@ -182,7 +182,7 @@ def test_a_run_terminated_between_two_stages_is_not_started_again_and_ends_its_v
     run = run_of(instance, variant, dg.DagsterRunStatus.CANCELED)
     work_through(db, variant, run.run_id, last="overlay")
     assert requested(tick(instance, db)) == {}
-    assert "its run was terminated" in swept(instance, db)
+    assert "its run was terminated" in rescued(instance, db)
     assert studio.state_of(variant) == ("vlm_judge", "failed")
 
 
@@ -193,7 +193,7 @@ def test_a_variant_moved_after_its_run_was_terminated_starts_where_it_was_moved_
     run = run_of(instance, variant, dg.DagsterRunStatus.CANCELED)
     work_through(db, variant, run.run_id, last="overlay")
     studio.set_state(variant, "yolo_detect", "done")
-    assert swept(instance, db) == "Nothing was left behind."
+    assert rescued(instance, db) == "Nothing was left behind."
     assert requested(tick(instance, db)) == {variant: list(STAGE_NAMES[2:])}
 
 
@@ -216,7 +216,7 @@ def long_waiting(studio: Studio, minutes: int = 5) -> UUID:
 
 
 @pytest.mark.parametrize(
-    ("status", "asked_again"),
+    ("status", "requeued"),
     [
         (dg.DagsterRunStatus.FAILURE, True),
         (dg.DagsterRunStatus.CANCELED, False),
@@ -224,18 +224,18 @@ def long_waiting(studio: Studio, minutes: int = 5) -> UUID:
         (None, False),
     ],
 )
-def test_a_variant_whose_run_never_began_is_asked_for_again_unless_somebody_terminated_it(
+def test_a_variant_whose_run_never_began_is_requeued_unless_an_operator_terminated_it(
     studio: Studio,
     db: Database,
     instance: dg.DagsterInstance,
     status: dg.DagsterRunStatus | None,
-    asked_again: bool,
+    requeued: bool,
 ) -> None:
     variant = long_waiting(studio)
     key = (tick(instance, db).run_requests or ())[0].run_key
     if status is not None:
         run_of(instance, variant, status, **{"dagster/run_key": str(key)})
-    assert bool(requeue_never_begun(db, instance, variants_in_flight(instance, NOW))) is asked_again
+    assert bool(requeue_never_begun(db, instance, variants_in_flight(instance, NOW))) is requeued
     assert studio.state_of(variant) == ("img_gen", "done")
 
 

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from orchestration.fair_queue import FairQueue
-from resources.postgres.notifier import may_start
+from resources.postgres.notifier import may_be_startable
 from resources.postgres.values import RequestedVariant
 from sensors.new_variants import TENANT_TAG, run_request
 from stages.pipeline import STAGE_NAMES
@@ -133,12 +133,12 @@ def test_variants_without_a_tenant_share_one_place_in_the_queue() -> None:
     ],
 )
 def test_only_some_changes_of_state_can_start_a_variant(step: str, status: str, starts: bool) -> None:
-    assert may_start(f'{{"current_step": "{step}", "status": "{status}"}}') is starts
+    assert may_be_startable(f'{{"current_step": "{step}", "status": "{status}"}}') is starts
 
 
 @pytest.mark.parametrize("payload", ["", "what?", "[]", '"img_gen"', '{"status": "done"}', "null"])
 def test_a_notification_that_says_nothing_means_to_look(payload: str) -> None:
-    assert may_start(payload)
+    assert may_be_startable(payload)
 
 
 def test_the_time_of_a_run_is_compared_in_utc(instance: dg.DagsterInstance) -> None:
