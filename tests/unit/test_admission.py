@@ -35,12 +35,15 @@ class Coordinator(PromptRunCoordinator):
 
 
 @contextmanager
-def limited(*, runs: int = -1, tags: Sequence[dict[str, Any]] = ()) -> Iterator[Coordinator]:
-    """So many runs at a time, and so many with a tag. Pools need a real database: test_coordinator has them."""
+def limited(*, runs: int = -1, tags: Sequence[dict[str, Any]] = (), pools: bool = False) -> Iterator[Coordinator]:
+    """So many runs at a time, so many with a tag, and with `pools` the limits of pools as well."""
     queue = SimpleNamespace(
-        max_concurrent_runs=runs, tag_concurrency_limits=list(tags), should_block_op_concurrency_limited_runs=False
+        max_concurrent_runs=runs,
+        tag_concurrency_limits=list(tags),
+        should_block_op_concurrency_limited_runs=pools,
+        op_concurrency_slot_buffer=0,
     )
-    limits = SimpleNamespace(run_queue_config=queue)
+    limits = SimpleNamespace(run_queue_config=queue, pool_config=SimpleNamespace(pool_granularity=None))
     with (
         dg.DagsterInstance.ephemeral() as instance,
         patch.object(instance, "get_concurrency_config", lambda: limits),
@@ -101,3 +104,14 @@ def test_a_run_without_priority_goes_before_all_places_and_one_without_room_is_p
         assert coordinator.first(blocked, placed, by_hand) == by_hand
         assert coordinator.first(blocked, placed) == placed
         assert coordinator.first(blocked) is None
+
+
+@pytest.mark.parametrize("is_blocked", [True, False])
+def test_a_pool_without_a_seat_leaves_no_room_where_pools_count(is_blocked: bool) -> None:
+    """What Dagster counts as blocked is stood in for; test_coordinator asks Dagster itself."""
+    counter = SimpleNamespace(is_blocked=lambda run: is_blocked)
+    with patch("orchestration.coordinator.GlobalOpConcurrencyLimitsCounter", lambda *_, **__: counter):
+        with limited(pools=True) as coordinator:
+            assert coordinator.has_room(run_in(coordinator)) is not is_blocked
+        with limited(pools=False) as coordinator:
+            assert coordinator.has_room(run_in(coordinator))
