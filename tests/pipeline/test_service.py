@@ -50,6 +50,10 @@ CHECKS = """
 query($limit: Int!) { assetCheckExecutions(assetKey: {path: ["iou_eval"]}, checkName: "job_completion", limit: $limit) {
   status evaluation { partition success description } } }
 """
+RESOURCES = """
+query($where: RepositorySelector!) { allTopLevelResourceDetailsOrError(repositorySelector: $where) {
+  ... on ResourceDetailsList { results { name resourceType configuredValues { key value type } } } } }
+"""
 TERMINATE = """
 mutation($id: String!) { terminateRun(runId: $id) {
   __typename ... on TerminateRunFailure { message } ... on PythonError { message } } }
@@ -130,6 +134,25 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         yield Live(engine, folder / "assets", Ui(record.url), State(folder))
     finally:
         stop(State(folder))
+
+
+def test_the_ui_shows_what_each_resource_is_and_its_configuration_without_secrets(live: Live) -> None:
+    where = {"repositoryLocationName": "job_variants", "repositoryName": "__repository__"}
+    results = live.ui.query(RESOURCES, where=where)["allTopLevelResourceDetailsOrError"]["results"]
+    types = {each["name"]: each["resourceType"] for each in results}
+    assert types["vision"] == "resources.wiring.MeasuredVisionResource"
+    assert types["detector"] == "resources.wiring.SaliencyDetectorResource"
+    values = {each["name"]: {one["key"]: one["value"] for one in each["configuredValues"]} for each in results}
+    assert values["images"]["asset_root"] == f'"{live.asset_root}"'
+    assert values["vision"]["backend"] == '"embedded"'
+    assert values["db"] == {"url": "DATABASE_URL"}
+    assert (live.state.postgres / "password").read_text() not in str(results)
+
+
+def test_no_env_file_can_replace_the_settings_of_the_processes(live: Live) -> None:
+    """Dagster reads `.env` in the folder where a process starts, and for it the file wins over the environment."""
+    folders = {name: Path(psutil.Process(live.process(name)).cwd()) for name in ("code-server", "daemon", "webserver")}
+    assert set(folders.values()) == {live.state.logs}
 
 
 @pytest.fixture(scope="module")
