@@ -164,7 +164,7 @@ WHERE job_variants_id = CAST(:variant AS uuid) AND state_revision = :state_revis
 RETURNING job_variants_id;
 
 -- name: find_held_variants
--- Startable variants with no run in flight whose claim a run still holds: it ended between two stages.
+-- Startable variants with no run in flight that are still claimed: their run ended between two stages.
 SELECT job_variants_id, state_revision, claimed_by AS held_by,
        variant_start_stage(job_variants_id, current_step, status) AS start_stage
 FROM jobs_variants
@@ -182,7 +182,7 @@ SELECT v.job_variants_id, v.state_revision,
 FROM jobs_variants v
 JOIN variant_requests r ON r.job_variants_id = v.job_variants_id AND r.state_revision = v.state_revision
 WHERE is_startable(v.current_step, v.status) AND r.run_outcome IS DISTINCT FROM 'terminated'
-  AND v.updated_at < clock_timestamp() - requeue_pause(v.retry_count)
+  AND v.updated_at < clock_timestamp() - requeue_pause(r.requeues)
   AND v.job_variants_id <> ALL (CAST(:in_flight AS uuid[]))
 ORDER BY v.state_revision
 LIMIT :most;

@@ -35,7 +35,7 @@ CREATE FUNCTION last_variant_stage() RETURNS text
 IMMUTABLE PARALLEL SAFE
 RETURN (variant_steps())[cardinality(variant_steps())];
 
--- 0 for img_gen, 1 for the first stage; NULL for a step that is none of a variant's.
+-- 0 for img_gen, 1 for the first stage; NULL for any other text.
 CREATE FUNCTION variant_step_position(step text) RETURNS int
 IMMUTABLE PARALLEL SAFE
 RETURN array_position(variant_steps(), step) - 1;
@@ -140,7 +140,7 @@ CREATE TABLE jobs_variants (
     selected boolean DEFAULT false,
     status varchar NOT NULL DEFAULT 'queued',
     current_step varchar NOT NULL DEFAULT 'img_gen',
-    -- Restarts of the current stage after a crash; a finished stage sets it back.
+    -- Restarts of the current stage after a crash; finish_stage sets it back to 0.
     retry_count int NOT NULL DEFAULT 0,
     overlaid_img_asset_id uuid REFERENCES image_assets,
     pk serial,
@@ -174,8 +174,10 @@ CREATE TABLE variant_requests (
     requested_by text NOT NULL,
     requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- Set when the requested run is over and the variant is still in the same state: `terminated` by an operator, else
-    -- `ended`. No sensor requests another run for this state then. The rescuer gives an `ended` one a new revision.
-    run_outcome text CONSTRAINT variant_requests_known_outcome CHECK (run_outcome IN ('ended', 'terminated'))
+    -- `ended`. No sensor requests another run for this state then. The rescuer requeues a variant whose run has ended.
+    run_outcome text CONSTRAINT variant_requests_known_outcome CHECK (run_outcome IN ('ended', 'terminated')),
+    -- How often the rescuer has requeued the variant in this state.
+    requeues int NOT NULL DEFAULT 0
 );
 
 -- How many variants an operator wants to run at a time, and since when. The throttle never goes above it.
@@ -514,8 +516,8 @@ END $$;
 -- lost before Dagster created the run; another sensor after the time `kept`, for the first may no longer be evaluated.
 CREATE FUNCTION may_request_again(
     requested_by text, requested_at timestamptz, run_outcome text, sensor text, kept interval) RETURNS boolean
-PARALLEL SAFE
-RETURN run_outcome IS NULL AND (requested_by = sensor OR requested_at < clock_timestamp() - kept);
+STABLE PARALLEL SAFE
+RETURN run_outcome IS NULL AND (requested_by = sensor OR requested_at < statement_timestamp() - kept);
 
 -- Finds the variants that wait for a run, records that this sensor requests their runs, and returns them. Of several
 -- sensors that call it at the same moment, each variant goes to one. The tenants take turns, each with its longest
@@ -528,15 +530,15 @@ LANGUAGE sql AS $$
     WITH found AS (
         SELECT v.job_variants_id, v.job_id, j.tenant_id, v.current_step, v.status, v.state_revision,
                CASE WHEN v.claim_revision IS NOT NULL THEN v.claimed_by END AS held_by,
-               r.state_revision IS NOT NULL AS requested_before,
                row_number() OVER (PARTITION BY j.tenant_id ORDER BY v.state_revision) AS turn
         FROM jobs_variants v
         LEFT JOIN jobs j ON j.job_id = v.job_id
-        LEFT JOIN variant_requests r ON r.job_variants_id = v.job_variants_id AND r.state_revision = v.state_revision
         WHERE is_startable(v.current_step, v.status)
           AND v.job_variants_id <> ALL (in_flight)
-          AND (r.state_revision IS NULL
-               OR may_request_again(r.requested_by, r.requested_at, r.run_outcome, sensor, kept))
+          AND NOT EXISTS (
+              SELECT FROM variant_requests r
+              WHERE r.job_variants_id = v.job_variants_id AND r.state_revision = v.state_revision
+                AND NOT may_request_again(r.requested_by, r.requested_at, r.run_outcome, sensor, kept))
         ORDER BY turn, v.state_revision
         LIMIT most
     ), requested AS (
@@ -545,34 +547,50 @@ LANGUAGE sql AS $$
         SELECT found.job_variants_id, found.state_revision, sensor FROM found ORDER BY found.job_variants_id
         ON CONFLICT (job_variants_id) DO UPDATE
         SET state_revision = excluded.state_revision, requested_by = excluded.requested_by,
-            requested_at = clock_timestamp(), run_outcome = NULL
+            requested_at = clock_timestamp(), run_outcome = NULL,
+            requeues = CASE WHEN r.state_revision = excluded.state_revision THEN r.requeues ELSE 0 END
         WHERE r.state_revision < excluded.state_revision
            OR (r.state_revision = excluded.state_revision
                AND may_request_again(r.requested_by, r.requested_at, r.run_outcome, sensor, kept))
         RETURNING r.job_variants_id
     )
     SELECT found.job_variants_id, found.job_id, found.tenant_id, found.current_step, found.status, found.state_revision,
-           found.held_by, found.requested_before,
+           found.held_by,
+           -- The whole statement reads variant_requests as it was before.
+           EXISTS (SELECT FROM variant_requests r WHERE r.job_variants_id = found.job_variants_id
+                   AND r.state_revision = found.state_revision),
            variant_start_stage(found.job_variants_id, found.current_step, found.status)
     FROM found JOIN requested USING (job_variants_id)
     ORDER BY found.turn, found.state_revision
 $$;
 
 -- How long the rescuer waits before it requeues a variant: 1, 2, 4 … 64 minutes.
-CREATE FUNCTION requeue_pause(retry_count int) RETURNS interval
+CREATE FUNCTION requeue_pause(requeues int) RETURNS interval
 IMMUTABLE PARALLEL SAFE
-RETURN interval '1 minute' * 2 ^ least(retry_count, 6);
+RETURN interval '1 minute' * 2 ^ least(requeues, 6);
 
 -- The rescuer calls it for a startable variant whose run ended before it began its stage: the state gets a new
 -- revision, so that a sensor requests a new run. False while the pause since the last try lasts. It never fails the
 -- variant.
 CREATE FUNCTION requeue_variant(variant uuid, seen_revision bigint) RETURNS boolean
 LANGUAGE plpgsql AS $$
+DECLARE
+    new_revision bigint;
 BEGIN
-    UPDATE jobs_variants SET current_step = current_step, retry_count = retry_count + 1
-    WHERE job_variants_id = variant AND state_revision = seen_revision AND status IN ('done', 'queued')
-      AND updated_at < clock_timestamp() - requeue_pause(retry_count);
-    RETURN FOUND;
+    UPDATE jobs_variants v SET current_step = v.current_step
+    FROM variant_requests r
+    WHERE v.job_variants_id = variant AND v.state_revision = seen_revision AND is_startable(v.current_step, v.status)
+      AND r.job_variants_id = v.job_variants_id AND r.state_revision = v.state_revision
+      AND v.updated_at < clock_timestamp() - requeue_pause(r.requeues)
+    RETURNING v.state_revision INTO new_revision;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    -- The request goes with the state to its new revision, and any sensor may make it again at once.
+    UPDATE variant_requests
+    SET state_revision = new_revision, requested_at = '-infinity', run_outcome = NULL, requeues = requeues + 1
+    WHERE job_variants_id = variant;
+    RETURN true;
 END $$;
 
 -- An operator terminated the run, in a stage or between two stages: the variant is failed at that stage, with the
@@ -601,11 +619,14 @@ BEGIN
     RETURN NEW;
 END $$;
 
+-- The trigger functions below run also for writers of other teams, whose sessions may have any search_path. So those
+-- that name our tables or functions bring their own.
+
 -- Gives the state a new revision at every write of current_step or status, also when the same values are written again.
 -- begin_stage and finish_stage write a new claim_revision in the same statement. A state that was written without one
 -- was moved by somebody else, and its claim is void.
 CREATE FUNCTION stamp_variant_state() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     NEW.state_revision := nextval('variant_revisions');
     IF NEW.claim_revision IS NOT DISTINCT FROM OLD.claim_revision THEN
@@ -628,9 +649,12 @@ BEGIN
 END $$;
 
 CREATE FUNCTION settle_job_of_variant() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
-    PERFORM settle_job(NEW.job_id);
+    -- Not in the WHEN of the trigger: there PostgreSQL expands the function anew for every statement.
+    IF has_ended(NEW.current_step, NEW.status) THEN
+        PERFORM settle_job(NEW.job_id);
+    END IF;
     RETURN NULL;
 END $$;
 
@@ -641,4 +665,4 @@ CREATE TRIGGER stamp_variant_state BEFORE UPDATE OF current_step, status ON jobs
 CREATE TRIGGER announce_variant_state AFTER INSERT OR UPDATE OF current_step, status ON jobs_variants
     FOR EACH ROW EXECUTE FUNCTION announce_variant_state();
 CREATE TRIGGER settle_job AFTER INSERT OR UPDATE OF current_step, status ON jobs_variants
-    FOR EACH ROW WHEN (has_ended(NEW.current_step, NEW.status)) EXECUTE FUNCTION settle_job_of_variant();
+    FOR EACH ROW WHEN (NEW.status IN ('done', 'failed')) EXECUTE FUNCTION settle_job_of_variant();

@@ -24,7 +24,7 @@ _UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-# A run that was created but never submitted is submitted again when its run key is requested again.
+# A run that is NOT_STARTED for longer was never submitted. Dagster submits it when its sensor requests its key again.
 _SUBMITTED_WITHIN = timedelta(seconds=60)
 
 
@@ -34,7 +34,7 @@ def run_key(variant: WaitingVariant) -> str:
 
 
 def unfinished_runs(instance: dg.DagsterInstance, now: datetime) -> list[dg.DagsterRun]:
-    """The runs queued or at work, whoever asked for them."""
+    """The runs that are queued or at work, whoever requested them."""
     records = instance.get_run_records(dg.RunsFilter(statuses=_UNFINISHED))
     return [
         record.dagster_run
@@ -45,7 +45,7 @@ def unfinished_runs(instance: dg.DagsterInstance, now: datetime) -> list[dg.Dags
 
 
 def variants_in_flight(instance: dg.DagsterInstance, now: datetime) -> set[UUID]:
-    """The variants with a run queued or at work, whoever asked for it."""
+    """The variants with a run that is queued or at work, whoever requested it."""
     return {key for run in unfinished_runs(instance, now) for key in variants_of(run)}
 
 
@@ -80,12 +80,12 @@ def awaits_retry(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 
 
 def variants_of(run: dg.DagsterRun) -> list[UUID]:
-    """The variant that a run works on; none where its partition is none of ours."""
+    """The variant that a run works on; none if the run's partition is not a variant."""
     partition = run.tags.get(PARTITION_TAG)
     if partition is None:
         return []
     try:
         return [variant_id(partition)]
     except UnknownVariant:
-        # A partition somebody added by hand under another name; its own run reports it.
+        # Somebody added a partition under another name by hand; the run of that partition reports it.
         return []

@@ -45,6 +45,15 @@ def pooled_storages(url: str) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def instance_on(storages: str, url: str, folder: Path) -> Iterator[dg.DagsterInstance]:
+    """An instance on PostgreSQL with Dagster's own launcher, and with the stock storages or the pooled ones."""
+    stock = {"storage": {"postgres": {"postgres_url": url}}}
+    config = {**(stock if storages == "stock" else pooled_storages(url)), "telemetry": {"enabled": False}}
+    with dg.instance_for_test(overrides=config, temp_dir=str(folder)) as made:
+        yield made
+
+
 def fork_launcher(sources: Path, **config: Any) -> dict[str, Any]:
     """The part of dagster.yaml that names the fork launcher; a change below `sources` renews its server."""
     return {

@@ -7,13 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFilter
 
-from stages.imaging.arrays import Picture
+from stages.imaging.arrays import Floats, Picture
 
-Floats = NDArray[np.float64]
 Painter = Callable[[int, int, bool, Generator], Floats]
 
 

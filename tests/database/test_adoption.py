@@ -103,6 +103,8 @@ def test_every_attributable_result_names_its_variant_and_one_of_each_is_current(
 def test_three_variants_of_a_job_can_have_a_detection_run_each(adopted: Shop) -> None:
     adopted.execute("DELETE FROM yolo_runs")
     adopted.execute("INSERT INTO yolo_runs (job_id, job_variants_id) SELECT job_id, job_variants_id FROM jobs_variants")
+    runs = adopted.table("SELECT job_id, count(DISTINCT job_variants_id) FROM yolo_runs GROUP BY job_id")
+    assert runs == {job(number): 3 for number in range(1, 6)}
 
 
 def test_the_triggers_of_the_old_service_are_gone_and_those_of_others_stay(adopted: Shop) -> None:

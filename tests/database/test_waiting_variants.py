@@ -183,6 +183,39 @@ def test_a_variant_whose_run_never_began_is_requeued_after_growing_pauses(db: Da
     assert shop.state_of(variant) == ("img_gen", "done")
 
 
+def test_a_variant_that_was_requeued_twice_is_not_taken_for_one_that_killed_two_workers(
+    db: Database, shop: Shop
+) -> None:
+    variant = shop.variant(shop.job())
+    for _ in range(2):
+        [found] = requested(db)
+        backdate(shop, variant, minutes=5)
+        assert db.run_requests.requeue(found)
+    db.claims.begin(variant, "vlm_analyze", "run")
+    assert db.claims.recover(variant, "run") == "restarted"
+
+
+def test_a_requeued_variant_is_requested_by_whichever_sensor_comes_first(db: Database, shop: Shop) -> None:
+    variant = shop.variant(shop.job())
+    [found] = requested(db)
+    backdate(shop, variant, minutes=2)
+    db.run_requests.requeue(found)
+    assert [again.job_variants_id for again in requested(db, sensor="new_variants_2")] == [variant]
+    assert requested(db) == []
+
+
+def test_a_state_that_somebody_writes_begins_with_the_shortest_pause_again(db: Database, shop: Shop) -> None:
+    variant = shop.variant(shop.job())
+    for _ in range(3):
+        [found] = requested(db)
+        backdate(shop, variant, minutes=10)
+        assert db.run_requests.requeue(found)
+    shop.set_state(variant, "img_gen", "done")
+    [found] = requested(db)
+    backdate(shop, variant, minutes=2)
+    assert db.run_requests.requeue(found)
+
+
 def backdate(shop: Shop, variant: UUID, *, minutes: int) -> None:
     with shop.engine.begin() as connection:
         connection.execute(text("ALTER TABLE jobs_variants DISABLE TRIGGER stamp_variant"))

@@ -1,5 +1,6 @@
 -- The order of the steps is written once, in variant_steps(): constraints, indexes, triggers and functions read it
--- there. nudge_variant is now called requeue_variant.
+-- there. One function finds the variants that wait for a run and records which sensor requests it. nudge_variant is now
+-- called requeue_variant.
 
 -- The steps of a variant in their order: the image, which ye generates, then our stages. SQL lists them only here;
 -- stages/pipeline.py lists the stages for Python, and a test compares the two.
@@ -55,10 +56,11 @@ CREATE INDEX idx_jobs_variants_startable ON jobs_variants (state_revision) WHERE
 DROP INDEX idx_jobs_variants_running;
 CREATE INDEX idx_jobs_variants_running ON jobs_variants (updated_at) WHERE is_at_work(current_step, status);
 
--- One statement finds the variants that wait for a run and records who requests it; a state that had its run is not
--- requested again.
+-- A state that had its run is not requested again. How often a variant was requeued no longer counts as restarts of its
+-- stage after a crash.
 ALTER TABLE variant_requests ADD COLUMN run_outcome text
     CONSTRAINT variant_requests_known_outcome CHECK (run_outcome IN ('ended', 'terminated'));
+ALTER TABLE variant_requests ADD COLUMN requeues int NOT NULL DEFAULT 0;
 
 CREATE OR REPLACE FUNCTION first_stale_position(variant uuid) RETURNS int
 STABLE LANGUAGE sql AS $$
@@ -85,8 +87,8 @@ $$;
 -- lost before Dagster created the run; another sensor after the time `kept`, for the first may no longer be evaluated.
 CREATE FUNCTION may_request_again(
     requested_by text, requested_at timestamptz, run_outcome text, sensor text, kept interval) RETURNS boolean
-PARALLEL SAFE
-RETURN run_outcome IS NULL AND (requested_by = sensor OR requested_at < clock_timestamp() - kept);
+STABLE PARALLEL SAFE
+RETURN run_outcome IS NULL AND (requested_by = sensor OR requested_at < statement_timestamp() - kept);
 
 -- Finds the variants that wait for a run, records that this sensor requests their runs, and returns them. Of several
 -- sensors that call it at the same moment, each variant goes to one. The tenants take turns, each with its longest
@@ -99,15 +101,15 @@ LANGUAGE sql AS $$
     WITH found AS (
         SELECT v.job_variants_id, v.job_id, j.tenant_id, v.current_step, v.status, v.state_revision,
                CASE WHEN v.claim_revision IS NOT NULL THEN v.claimed_by END AS held_by,
-               r.state_revision IS NOT NULL AS requested_before,
                row_number() OVER (PARTITION BY j.tenant_id ORDER BY v.state_revision) AS turn
         FROM jobs_variants v
         LEFT JOIN jobs j ON j.job_id = v.job_id
-        LEFT JOIN variant_requests r ON r.job_variants_id = v.job_variants_id AND r.state_revision = v.state_revision
         WHERE is_startable(v.current_step, v.status)
           AND v.job_variants_id <> ALL (in_flight)
-          AND (r.state_revision IS NULL
-               OR may_request_again(r.requested_by, r.requested_at, r.run_outcome, sensor, kept))
+          AND NOT EXISTS (
+              SELECT FROM variant_requests r
+              WHERE r.job_variants_id = v.job_variants_id AND r.state_revision = v.state_revision
+                AND NOT may_request_again(r.requested_by, r.requested_at, r.run_outcome, sensor, kept))
         ORDER BY turn, v.state_revision
         LIMIT most
     ), requested AS (
@@ -116,14 +118,18 @@ LANGUAGE sql AS $$
         SELECT found.job_variants_id, found.state_revision, sensor FROM found ORDER BY found.job_variants_id
         ON CONFLICT (job_variants_id) DO UPDATE
         SET state_revision = excluded.state_revision, requested_by = excluded.requested_by,
-            requested_at = clock_timestamp(), run_outcome = NULL
+            requested_at = clock_timestamp(), run_outcome = NULL,
+            requeues = CASE WHEN r.state_revision = excluded.state_revision THEN r.requeues ELSE 0 END
         WHERE r.state_revision < excluded.state_revision
            OR (r.state_revision = excluded.state_revision
                AND may_request_again(r.requested_by, r.requested_at, r.run_outcome, sensor, kept))
         RETURNING r.job_variants_id
     )
     SELECT found.job_variants_id, found.job_id, found.tenant_id, found.current_step, found.status, found.state_revision,
-           found.held_by, found.requested_before,
+           found.held_by,
+           -- The whole statement reads variant_requests as it was before.
+           EXISTS (SELECT FROM variant_requests r WHERE r.job_variants_id = found.job_variants_id
+                   AND r.state_revision = found.state_revision),
            variant_start_stage(found.job_variants_id, found.current_step, found.status)
     FROM found JOIN requested USING (job_variants_id)
     ORDER BY found.turn, found.state_revision
@@ -233,20 +239,32 @@ END $$;
 DROP FUNCTION nudge_variant(uuid, bigint);
 
 -- How long the rescuer waits before it requeues a variant: 1, 2, 4 … 64 minutes.
-CREATE FUNCTION requeue_pause(retry_count int) RETURNS interval
+CREATE FUNCTION requeue_pause(requeues int) RETURNS interval
 IMMUTABLE PARALLEL SAFE
-RETURN interval '1 minute' * 2 ^ least(retry_count, 6);
+RETURN interval '1 minute' * 2 ^ least(requeues, 6);
 
 -- The rescuer calls it for a startable variant whose run ended before it began its stage: the state gets a new
 -- revision, so that a sensor requests a new run. False while the pause since the last try lasts. It never fails the
 -- variant.
 CREATE FUNCTION requeue_variant(variant uuid, seen_revision bigint) RETURNS boolean
 LANGUAGE plpgsql AS $$
+DECLARE
+    new_revision bigint;
 BEGIN
-    UPDATE jobs_variants SET current_step = current_step, retry_count = retry_count + 1
-    WHERE job_variants_id = variant AND state_revision = seen_revision AND status IN ('done', 'queued')
-      AND updated_at < clock_timestamp() - requeue_pause(retry_count);
-    RETURN FOUND;
+    UPDATE jobs_variants v SET current_step = v.current_step
+    FROM variant_requests r
+    WHERE v.job_variants_id = variant AND v.state_revision = seen_revision AND is_startable(v.current_step, v.status)
+      AND r.job_variants_id = v.job_variants_id AND r.state_revision = v.state_revision
+      AND v.updated_at < clock_timestamp() - requeue_pause(r.requeues)
+    RETURNING v.state_revision INTO new_revision;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    -- The request goes with the state to its new revision, and any sensor may make it again at once.
+    UPDATE variant_requests
+    SET state_revision = new_revision, requested_at = '-infinity', run_outcome = NULL, requeues = requeues + 1
+    WHERE job_variants_id = variant;
+    RETURN true;
 END $$;
 
 CREATE OR REPLACE FUNCTION end_terminated_stage(variant uuid, ended_run text) RETURNS boolean
@@ -265,5 +283,17 @@ BEGIN
     RETURN FOUND;
 END $$;
 
+-- Writers of other teams may have any search_path.
+ALTER FUNCTION stamp_variant_state() SET search_path FROM CURRENT;
+CREATE OR REPLACE FUNCTION settle_job_of_variant() RETURNS trigger
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    -- Not in the WHEN of the trigger: there PostgreSQL expands the function anew for every statement.
+    IF has_ended(NEW.current_step, NEW.status) THEN
+        PERFORM settle_job(NEW.job_id);
+    END IF;
+    RETURN NULL;
+END $$;
+
 CREATE OR REPLACE TRIGGER settle_job AFTER INSERT OR UPDATE OF current_step, status ON jobs_variants
-    FOR EACH ROW WHEN (has_ended(NEW.current_step, NEW.status)) EXECUTE FUNCTION settle_job_of_variant();
+    FOR EACH ROW WHEN (NEW.status IN ('done', 'failed')) EXECUTE FUNCTION settle_job_of_variant();
