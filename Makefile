@@ -3,10 +3,10 @@ PYTHON_RUN := .venv/bin/python
 WAIT ?= 1
 N ?= 3
 
-.PHONY: help setup models demo up down test test-core lint bench migrate parallel doctor
+.PHONY: help setup models demo up down test test-core test-dagster lint hooks licences bench migrate parallel doctor
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup:  ## install what is missing into .venv (and Debian packages, where it may)
 	@scripts/setup
@@ -30,10 +30,14 @@ models: ## install what LLaVA, YOLO and model servers need (some GB)
 	@scripts/setup models
 
 test: models  ## all tests
+	@scripts/setup test
 	@$(PYTHON_RUN) -m pytest -q
 
-test-core: setup  ## all tests but those of the models
-	@$(PYTHON_RUN) -m pytest -q --ignore tests/models
+test-core: setup  ## all tests but those of the models, and those in a browser
+	@$(PYTHON_RUN) -m pytest -q --ignore tests/models --ignore tests/web
+
+test-dagster: setup  ## VERSION=1.13.29: the tests of orchestration/ against another Dagster
+	@scripts/test-dagster $(VERSION)
 
 lint: setup  ## lint, format, types and the direction of imports
 	@$(PYTHON_RUN) -m ruff check .
@@ -41,10 +45,16 @@ lint: setup  ## lint, format, types and the direction of imports
 	@$(PYTHON_RUN) -m mypy .
 	@.venv/bin/lint-imports
 
+hooks:  ## install a git hook that runs `make lint` before each commit
+	@git config core.hooksPath scripts/hooks
+
+licences: setup  ## write the licences of all pinned packages into docs/licences.md
+	@$(PYTHON_RUN) scripts/licences.py
+
 doctor: setup  ## whether the chosen models can run, and if not the way out
 	@$(PYTHON_RUN) -m service.doctor
 
-bench: models  ## the figures of the README
+bench: models  ## the figures of docs/performance.md
 	@$(PYTHON_RUN) -m benchmarks.main_job --json .service/bench-main-job.json
 	@$(PYTHON_RUN) -m benchmarks.creative --json .service/bench-creative.json --sheet .service/bench-creative.png
 	@$(PYTHON_RUN) -m benchmarks.orchestration --json .service/bench-orchestration.json --plots .service

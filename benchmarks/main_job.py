@@ -19,13 +19,13 @@ from sqlalchemy.pool import NullPool
 from benchmarks.report import Goal, publish, report
 from benchmarks.stages import ROUNDS, Backends, StageTimes, stage_times
 from resources.detector.saliency import SaliencyDetector
+from resources.fonts import installed_fonts
 from resources.ocr.embedded import EmbeddedOcr
 from resources.settings import PROJECT, Settings
 from resources.vlm.measured import MeasuredVision
 from service.demo import KOREAN, Demo, generated_images
 from service.running import environment, start, stop
 from service.state import State
-from stages.type.fonts import Fonts
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,7 +71,7 @@ def embedded_stage_times() -> StageTimes:
         MeasuredVision(),
         SaliencyDetector(),
         EmbeddedOcr(Settings().tessdata_folders),
-        Fonts(Settings().font_folders),
+        installed_fonts(Settings().font_folders),
     )
     return stage_times(backends, list(generated_images())[-1], KOREAN)
 

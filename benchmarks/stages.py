@@ -11,14 +11,15 @@ from typing import NamedTuple
 from resources.detector import Detector
 from resources.ocr import Ocr
 from resources.vlm import VisionModel
-from stages.imaging.geometry import Image, size_of
+from stages.imaging.arrays import Picture
+from stages.imaging.geometry import size_of
 from stages.iou_eval import overlap
 from stages.ocr_eval import lines_to_read, score
 from stages.overlay import render
 from stages.planner import plan
 from stages.readability_eval import measure
 from stages.type.fonts import Fonts
-from stages.yolo_detect import forbid
+from stages.yolo_detect import detections_with_mask
 
 ROUNDS = 5
 
@@ -37,19 +38,19 @@ class StageTimes(NamedTuple):
     warm: dict[str, float]
 
 
-def stage_times(backends: Backends, image: Image, copy: str) -> StageTimes:
+def stage_times(backends: Backends, image: Picture, copy: str) -> StageTimes:
     rounds = [_one_variant(backends, image, copy) for _ in range(ROUNDS + 1)]
     return StageTimes(rounds[0], {stage: statistics.median(each[stage] for each in rounds[1:]) for stage in rounds[0]})
 
 
-def _one_variant(backends: Backends, image: Image, copy: str) -> dict[str, float]:
+def _one_variant(backends: Backends, image: Picture, copy: str) -> dict[str, float]:
     vision, detector, ocr, fonts = backends
     times: dict[str, float] = {}
     with _timed(times, "vlm_analyze"):
         analysis = vision.analyze(image, copy)
     with _timed(times, "yolo_detect"):
         found = detector.detect(image)
-        detections, mask = forbid(found.objects, size_of(image), detector.info, found.masks)
+        detections, mask = detections_with_mask(found.objects, size_of(image), detector.info, found.masks)
     with _timed(times, "planner"):
         planned = plan(image, detections, mask, analysis, copy)
     with _timed(times, "overlay"):

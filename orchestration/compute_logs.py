@@ -1,4 +1,4 @@
-"""What the steps print, in files for the UI, as Dagster's own manager keeps it but at less cost."""
+"""What steps print, in files for the UI, as Dagster's own manager keeps it but at less cost."""
 
 from __future__ import annotations
 
@@ -7,21 +7,41 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
-from dagster._core.execution.compute_logs import redirect_to_file
-from dagster._core.storage.compute_log_manager import CapturedLogContext, ComputeIOType
-from dagster._core.storage.local_compute_log_manager import IO_TYPE_EXTENSION, LocalComputeLogManager
-from dagster._serdes import ConfigurableClassData
-from dagster._utils import ensure_file, touch_file
+from dagster import BoolSource, Field
 
-from resources.settings import Settings
+from orchestration._dagster import (
+    IO_TYPE_EXTENSION,
+    CapturedLogContext,
+    ComputeIOType,
+    ConfigurableClassData,
+    LocalComputeLogManager,
+    ensure_file,
+    redirect_to_file,
+    touch_file,
+)
 
 
 class FileComputeLogManager(LocalComputeLogManager):
-    """Sends what is printed to its file and nowhere else, or leaves it alone with `COMPUTE_LOGS=off`.
+    """Sends what a step prints to a file and nowhere else; with `enabled: false` it leaves the output alone.
 
-    The stock class starts a `tail` and a Python interpreter to watch it for each stream, to print everything a second
-    time where the run was started; eight processes a run.
+    The stock class also prints everything where the run was started: for each stream it starts a `tail`, and a Python
+    interpreter to watch it. That makes eight processes a run.
     """
+
+    def __init__(
+        self,
+        base_dir: str,
+        polling_timeout: float | None = None,
+        enabled: bool = True,
+        inst_data: ConfigurableClassData | None = None,
+    ) -> None:
+        super().__init__(base_dir, polling_timeout, inst_data)
+        self._enabled = enabled
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        enabled = Field(BoolSource, default_value=True, description="Whether what steps print is kept.")
+        return {**super().config_type(), "enabled": enabled}  # type: ignore[dict-item]
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
@@ -29,7 +49,7 @@ class FileComputeLogManager(LocalComputeLogManager):
 
     @contextmanager
     def capture_logs(self, log_key: Sequence[str]) -> Generator[CapturedLogContext, None, None]:
-        if Settings().compute_logs == "off":
+        if not self._enabled:
             yield CapturedLogContext(log_key)
             return
         with ExitStack() as redirected:
@@ -38,5 +58,5 @@ class FileComputeLogManager(LocalComputeLogManager):
                 ensure_file(path)
                 redirected.enter_context(redirect_to_file(stream, path))
             yield CapturedLogContext(log_key)
-        # How the UI knows that nothing will follow.
+        # The UI knows by this file that nothing will follow.
         touch_file(self.complete_artifact_path(log_key))  # type: ignore[no-untyped-call]

@@ -1,4 +1,7 @@
-"""Starts a run at once where Dagster's queue would have it wait for its next look, and within the same limits."""
+"""A run coordinator that starts a run at once where Dagster's queue would start it some time later.
+
+The limits are those of Dagster's queue, which goes on working beside it.
+"""
 
 from __future__ import annotations
 
@@ -7,72 +10,131 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, QueuedRunCoordinator, RunRecord, RunsFilter
-from dagster._core.events import DagsterEvent, DagsterEventType
-from dagster._core.launcher import LaunchRunContext
-from dagster._core.op_concurrency_limits_counter import GlobalOpConcurrencyLimitsCounter
-from dagster._core.run_coordinator import SubmitRunContext
-from dagster._core.storage.tags import PRIORITY_TAG
-from dagster._utils.tags import TagConcurrencyLimitsCounter
+from dagster import (
+    DagsterEvent,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterInvariantViolationError,
+    DagsterRun,
+    DagsterRunStatus,
+    QueuedRunCoordinator,
+    RunRecord,
+    RunsFilter,
+    SubmitRunContext,
+)
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from orchestration._dagster import (
+    ACTIVE_RUN_STATUSES,
+    PRIORITY_TAG,
+    GlobalOpConcurrencyLimitsCounter,
+    LaunchRunContext,
+    TagConcurrencyLimitsCounter,
+)
 from orchestration.processes import PROCESS_VARIABLE
 from orchestration.storage import PooledRunStorage
 
 if TYPE_CHECKING:
-    from dagster._core.workspace.context import BaseWorkspaceRequestContext
+    from orchestration._dagster import BaseWorkspaceRequestContext
 
-_IN_PROGRESS = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
-# Any number will do, as long as nobody else takes it.
+# Any number will do, as long as nobody else locks it.
 _ADMISSION_LOCK = 7_305_811_204
-# Reading more queued runs than this for each run that ends costs more than it saves.
-_LOOKED_THROUGH = 300
-_REMEMBERED = 10_000
+# With more queued runs than this, reading them for each run that ends costs more than it saves.
+_MOST_QUEUED = 300
+_MOST_REMEMBERED = 10_000
 
 logger = logging.getLogger(__name__)
 
 
-class PromptRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
-    """Launches what the daemon submits if nothing is queued and the limits have room; queues it in every other case.
+@runtime_checkable
+class ForkingLauncher(Protocol):
+    """What a run launcher offers that can start runs without a code server."""
 
-    Both ways keep the limits together: whoever admits a run holds a lock of the database, and what the queue launches
-    is looked at again by `confirms`, for the queue may have counted just before a run was launched past it.
+    def prepare_in_background(self) -> None: ...
+
+    def can_fork(self, run: DagsterRun) -> bool: ...
+
+
+class PromptRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
+    """In the daemon, launches a submitted run at once if no run is queued and the limits have room; else queues it.
+
+    Runs are launched in two ways, by this class and by Dagster's queue, and both keep the limits: who admits a run
+    holds a lock of the database, and the launcher asks `claim_launch` before each launch, for the queue may have
+    counted the runs just before this class launched one.
+
+    Needs PooledRunStorage, and the environment variable of `orchestration.processes` to know that it is in the daemon.
     """
 
     def register_instance(self, instance: DagsterInstance) -> None:
         super().register_instance(instance)
-        # Of this process: what has been given its room, and what has been launched, the latest last.
-        self._mine = threading.Lock()
+        if not isinstance(instance.run_storage, PooledRunStorage):
+            raise DagsterInvariantViolationError(
+                "PromptRunCoordinator needs PooledRunStorage as the run_storage in dagster.yaml,"
+                f" not {type(instance.run_storage).__name__}"
+            )
+        # The runs that this process has admitted, and those it has launched, the latest last.
+        self._claims_lock = threading.Lock()
         self._admitted: set[str] = set()
         self._launched: dict[str, None] = {}
-        self._launches = os.environ.get(PROCESS_VARIABLE) == "daemon"
-        if self._launches:
-            # Here, while the daemon has one thread: Dagster would make one launcher for each thread that asks.
-            launcher = instance.run_launcher
-            prepare = getattr(launcher, "prepare_in_background", None)
-            if prepare is not None:
-                prepare()
+        self._is_in_daemon = os.environ.get(PROCESS_VARIABLE) == "daemon"
+        # Made here, while the daemon has one thread: Dagster would make one launcher for each thread that asks.
+        if self._is_in_daemon and isinstance(launcher := instance.run_launcher, ForkingLauncher):
+            launcher.prepare_in_background()
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
         run = context.dagster_run
-        if not self._launches or run.status != DagsterRunStatus.NOT_STARTED or not self._admit(run):
+        if not self._is_in_daemon or run.status != DagsterRunStatus.NOT_STARTED or not self._admit(run):
             return super().submit_run(context)
         self._launch(self._reload(run), context.workspace)
         return self._reload(run)
 
-    def start_waiting(self) -> None:
-        """Starts what is queued and has room now that a run has ended; Dagster's queue would look some time later.
+    def launch_queued_runs(self) -> None:
+        """Launches queued runs while there is room. Called when a run has ended: Dagster's queue would do it later.
 
-        In the queue's order, and only what the launcher forks itself; all else, and a very long queue, is left to it.
+        It takes them in the queue's order, and only those that the launcher can fork. All others, and all runs of a
+        very long queue, are left to Dagster's queue.
         """
-        if not self._launches:
+        if not self._is_in_daemon:
             return
         while (run := self._admit_first()) is not None:
             if not self._launch(run, None):
                 return
+
+    def claim_launch(self, run: DagsterRun) -> bool:
+        """Whether the launcher may launch this run, which counts as starting: it has room, and is not launched yet.
+
+        A run without room is put back into the queue.
+        """
+        with self._claims_lock:
+            if run.run_id in self._launched:
+                return False
+            if run.run_id in self._admitted:
+                self._remember_launch(run.run_id)
+                return True
+        with self._admission():
+            others = [record for record in self._in_progress() if record.dagster_run.run_id != run.run_id]
+            if not self._has_room(run, others):
+                self._enqueue(run)
+                return False
+            with self._claims_lock:
+                is_unclaimed = run.run_id not in self._launched
+                self._remember_launch(run.run_id)
+                return is_unclaimed
+
+    def release_launch(self, run_id: str) -> None:
+        """The launch failed: it may be tried again."""
+        with self._claims_lock:
+            self._admitted.discard(run_id)
+            self._launched.pop(run_id, None)
+
+    def _remember_launch(self, run_id: str) -> None:
+        self._admitted.discard(run_id)
+        self._launched[run_id] = None
+        if len(self._launched) > _MOST_REMEMBERED:
+            del self._launched[next(iter(self._launched))]
 
     def _launch(self, run: DagsterRun, workspace: BaseWorkspaceRequestContext | None) -> bool:
         """Whether it was launched; if not, it waits in the queue."""
@@ -83,65 +145,15 @@ class PromptRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
             logger.exception("run %s could not be launched at once", run.run_id)
             # Its worker may have begun all the same.
             if self._reload(run).status == DagsterRunStatus.STARTING:
-                # The queue tries again and says what comes of it.
+                # The queue tries again, and reports what comes of it.
                 self._enqueue(run)
             return False
-
-    def _admit_first(self) -> DagsterRun | None:
-        """The first queued run that has room; it counts as starting already."""
-        forks = getattr(self._instance.run_launcher, "forks", None)
-        with self._lock():
-            queued = self._instance.get_run_records(
-                RunsFilter(statuses=[DagsterRunStatus.QUEUED]), limit=_LOOKED_THROUGH + 1, ascending=True
-            )
-            if forks is None or not queued or len(queued) > _LOOKED_THROUGH:
-                return None
-            others = self._in_progress()
-            waiting = [record.dagster_run for record in queued]
-            for run in sorted(waiting, key=lambda run: -_priority(run)):
-                if self._has_room(run, others):
-                    if not forks(run):
-                        return None
-                    self._count_as_starting(run)
-                    return self._reload(run)
-        return None
-
-    def confirms(self, run: DagsterRun) -> bool:
-        """Whether this run that is starting is to be launched: it has room, and nobody else here launches it.
-
-        One without room is back in the queue.
-        """
-        with self._mine:
-            if run.run_id in self._launched:
-                return False
-            if run.run_id in self._admitted:
-                return self._take(run)
-        with self._lock():
-            others = [record for record in self._in_progress() if record.dagster_run.run_id != run.run_id]
-            if self._has_room(run, others):
-                with self._mine:
-                    return run.run_id not in self._launched and self._take(run)
-            self._enqueue(run)
-            return False
-
-    def forget(self, run_id: str) -> None:
-        """It could not be launched; it may be tried again."""
-        with self._mine:
-            self._admitted.discard(run_id)
-            self._launched.pop(run_id, None)
-
-    def _take(self, run: DagsterRun) -> bool:
-        self._admitted.discard(run.run_id)
-        self._launched[run.run_id] = None
-        if len(self._launched) > _REMEMBERED:
-            del self._launched[next(iter(self._launched))]
-        return True
 
     def _admit(self, run: DagsterRun) -> bool:
         """Whether it may start now; if so it counts as starting already."""
         try:
-            with self._lock():
-                # First the queue: read second, a run on its way from there to the started ones could be in neither.
+            with self._admission():
+                # The queue is read first: read second, a run that is leaving it could be missing in both.
                 if self._instance.get_run_ids(RunsFilter(statuses=[DagsterRunStatus.QUEUED]), limit=1):
                     return False
                 if not self._has_room(run, self._in_progress()):
@@ -150,18 +162,40 @@ class PromptRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
                 return True
         except SQLAlchemyError:
             logger.exception("run %s is queued, for it is unknown whether it may start", run.run_id)
-            self.forget(run.run_id)
+            self.release_launch(run.run_id)
             return False
 
+    def _admit_first(self) -> DagsterRun | None:
+        """The first queued run that has room; it counts as starting already. None where none has, or none is forked."""
+        launcher = self._instance.run_launcher
+        if not isinstance(launcher, ForkingLauncher):
+            return None
+        with self._admission():
+            queued = self._instance.get_run_records(
+                RunsFilter(statuses=[DagsterRunStatus.QUEUED]), limit=_MOST_QUEUED + 1, ascending=True
+            )
+            if not queued or len(queued) > _MOST_QUEUED:
+                return None
+            run = self._first_with_room([record.dagster_run for record in queued])
+            if run is None or not launcher.can_fork(run):
+                return None
+            self._count_as_starting(run)
+            return self._reload(run)
+
+    def _first_with_room(self, queued: Sequence[DagsterRun]) -> DagsterRun | None:
+        others = self._in_progress()
+        in_order = sorted(queued, key=lambda run: -_priority(run))
+        return next((run for run in in_order if self._has_room(run, others)), None)
+
     def _count_as_starting(self, run: DagsterRun) -> None:
-        with self._mine:
+        with self._claims_lock:
             self._admitted.add(run.run_id)
         self._instance.report_dagster_event(
             DagsterEvent(DagsterEventType.PIPELINE_STARTING.value, run.job_name), run_id=run.run_id
         )
 
     def _has_room(self, run: DagsterRun, others: Sequence[RunRecord]) -> bool:
-        """As Dagster's queue decides it."""
+        """As QueuedRunCoordinatorDaemon decides it."""
         limits = self._instance.get_concurrency_config()
         queue = limits.run_queue_config
         assert queue is not None
@@ -185,7 +219,7 @@ class PromptRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         return not pools.is_blocked(run)
 
     def _in_progress(self) -> Sequence[RunRecord]:
-        return self._instance.get_run_records(RunsFilter(statuses=_IN_PROGRESS))
+        return self._instance.get_run_records(RunsFilter(statuses=ACTIVE_RUN_STATUSES))
 
     def _enqueue(self, run: DagsterRun) -> None:
         self._instance.report_dagster_event(DagsterEvent.job_enqueue(run), run_id=run.run_id)
@@ -196,8 +230,8 @@ class PromptRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         return found
 
     @contextmanager
-    def _lock(self) -> Iterator[None]:
-        """One admission at a time, in all processes."""
+    def _admission(self) -> Iterator[None]:
+        """One at a time, in all processes on this database."""
         storage = self._instance.run_storage
         assert isinstance(storage, PooledRunStorage)
         with storage.transaction() as connection:
@@ -207,7 +241,7 @@ class PromptRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
 
 
 def _priority(run: DagsterRun) -> int:
-    """As Dagster's queue reads it; what is no number counts as 0."""
+    """As QueuedRunCoordinatorDaemon reads it: what is no number counts as 0."""
     try:
         return int(run.tags.get(PRIORITY_TAG, "0"))
     except ValueError:

@@ -1,218 +1,86 @@
-"""Starts each run as a fork of a process that has imported everything; the stock launcher imports anew each time."""
+"""A run launcher that starts each run as a fork of a process that has imported everything.
+
+Dagster's own launcher starts a new Python process for each run, which imports everything again.
+"""
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import queue
-import select
-import signal
-import socket
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Mapping
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Self
 
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, DefaultRunLauncher, Field
-from dagster._core.code_pointer import ModuleCodePointer
-from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
-from dagster._core.storage.tags import GRPC_INFO_TAG
-from dagster._grpc.types import ExecuteRunArgs
-from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
+from dagster import (
+    Array,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    DefaultRunLauncher,
+    Field,
+    IntSource,
+    StringSource,
+)
+from sqlalchemy.exc import SQLAlchemyError
 
+from orchestration._dagster import (
+    GRPC_INFO_TAG,
+    CheckRunHealthResult,
+    ConfigurableClass,
+    ConfigurableClassData,
+    ExecuteRunArgs,
+    LaunchRunContext,
+    ModuleCodePointer,
+    RunLauncher,
+    WorkerStatus,
+    serialize_value,
+)
 from orchestration.coordinator import PromptRunCoordinator
-from orchestration.fork_server import ForkServerError, open_process
+from orchestration.exit_reporter import ExitReporter
+from orchestration.fork_client import ForkServerClient, ServerGone, WorkerExit
+from orchestration.fork_protocol import ForkServerError, ServerArguments
+from orchestration.fork_server_state import ForkServerProblem, read_problem, write_problem
+from orchestration.server_rotation import RETRY_AFTER_S, ServerRotation
+from orchestration.source_stamp import SourceStamp, source_folders
 from orchestration.worker_tag import Worker
-from resources.settings import PROJECT
 
-_READY_WITHIN_S = 90.0
-_STARTED_WITHIN_S = 30.0
-# A server that cannot start is tried again after this, or once the source has changed.
-_BROKEN_FOR_S = 60.0
-# The share of a server's runs after which the next one is started.
-_MAKE_READY_AT = 0.9
-_REPORT_ATTEMPTS = 30
-_REPORT_PAUSE_S = 2.0
-_SOURCES = (".py", ".sql")
-# A worker lives for one run: pictures that come and go keep their pages, instead of being given fresh ones each time.
-_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(256 << 20), "MALLOC_TRIM_THRESHOLD_": str(512 << 20)}
-_SOURCE_FOLDERS = ("orchestration", "resources", "sensors", "sql", "stages", "variant_assets")
+_RENEW_AFTER_RUNS = 200
+_SOURCE_SUFFIXES = (".py",)
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class _Exit:
-    """A worker has ended; without its code where its server ended before it."""
-
-    run_id: str
-    exit_code: int | None
-    output: str
-
-    @property
-    def text(self) -> str:
-        if self.exit_code is None:
-            how = "has ended"
-        elif self.exit_code < 0:
-            how = f"was ended by {signal.Signals(-self.exit_code).name}"
-        else:
-            how = f"ended with exit code {self.exit_code}"
-        tail = f" Its last output:\n{self.output.strip()}" if self.output.strip() else ""
-        return f"The worker of the run {how} before the run was over.{tail}"
-
-
-class _ServerGone(Exception):
-    """The server takes no launches any more."""
-
-
-class _Server:
-    """The launcher's side of one fork server."""
-
-    def __init__(
-        self, module: str, instance: DagsterInstance, stamp: tuple[int, int], exits: queue.SimpleQueue[_Exit]
-    ) -> None:
-        self.stamp = stamp
-        self.launches = 0
-        self._exits = exits
-        self._lock = threading.Lock()
-        self._gone = False
-        self._ready: Future[int] = Future()
-        self._starting: dict[str, Future[int]] = {}
-        self._running: dict[str, int] = {}
-        self._connection, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "orchestration.fork_server"),
-                    *(str(theirs.fileno()), module, serialize_value(instance.get_ref())),
-                ],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                env={**_MEMORY, **os.environ},
-            )
-        threading.Thread(target=self._listen, name=f"fork server {self._process.pid}", daemon=True).start()
-
-    @property
-    def takes_launches(self) -> bool:
-        return not self._gone
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def wait_until_ready(self) -> None:
-        """Raises ForkServerError with what the server says."""
-        try:
-            self._ready.result(_READY_WITHIN_S)
-        except FutureTimeoutError:
-            raise ForkServerError(f"no fork server within {_READY_WITHIN_S:.0f} s") from None
-
-    def launch(self, run_id: str, arguments: str) -> int:
-        """Returns the worker's process id."""
-        started: Future[int] = Future()
-        with self._lock:
-            if self._gone:
-                raise _ServerGone
-            self.launches += 1
-            self._starting[run_id] = started
-            try:
-                self._connection.sendall(json.dumps({"run_id": run_id, "arguments": arguments}).encode() + b"\n")
-            except OSError as error:
-                del self._starting[run_id]
-                raise _ServerGone from error
-        try:
-            return started.result(_STARTED_WITHIN_S)
-        except FutureTimeoutError:
-            raise ForkServerError(f"no worker within {_STARTED_WITHIN_S:.0f} s") from None
-
-    def retire(self) -> None:
-        """It ends after its last worker, of whose end it tells still."""
-        with self._lock:
-            if not self._gone:
-                self._gone = True
-                self._connection.shutdown(socket.SHUT_WR)
-
-    def _listen(self) -> None:
-        with self._connection.makefile("rb") as messages:
-            try:
-                for line in messages:
-                    self._take(json.loads(line))
-            except ConnectionResetError:
-                pass  # as good as its end
-        self._process.wait()
-        with self._lock:
-            self._gone = True
-            waiting = [self._ready, *self._starting.values()]
-            self._starting.clear()
-        self._connection.close()
-        for future in waiting:
-            if not future.done():
-                future.set_exception(ForkServerError("the fork server ended unexpectedly"))
-        # Only after a death: a server that was retired has outlived its workers.
-        for run_id, pid in self._running.items():
-            threading.Thread(target=self._await_orphan, args=(run_id, pid), daemon=True).start()
-
-    def _take(self, message: Mapping[str, Any]) -> None:
-        if "ready" in message:
-            self._ready.set_result(message["ready"])
-        elif "failed" in message:
-            self._ready.set_exception(ForkServerError(message["failed"]))
-        elif "started" in message:
-            self._running[message["started"]] = message["pid"]
-            self._answer(message["started"]).set_result(message["pid"])
-        elif "refused" in message:
-            self._answer(message["refused"]).set_exception(ForkServerError(message["why"]))
-        else:
-            del self._running[message["ended"]]
-            self._exits.put(_Exit(message["ended"], message["exit_code"], message["output"]))
-
-    def _answer(self, run_id: str) -> Future[int]:
-        with self._lock:
-            return self._starting.pop(run_id)
-
-    def _await_orphan(self, run_id: str, pid: int) -> None:
-        process = open_process(pid)
-        if process is not None:
-            try:
-                select.select([process], [], [])
-            finally:
-                os.close(process)
-        self._exits.put(_Exit(run_id, None, ""))
-
-
 class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
-    """Runs of the configured module are forks of a fork server; all others go to Dagster's DefaultRunLauncher.
+    """Forks the runs of the configured module from a fork server; all other runs go to Dagster's DefaultRunLauncher.
 
-    Runs are launched by the daemon, and terminated by the webserver: all that both must know stands in the run's tags.
+    The daemon launches runs, the webserver terminates them: what both must know is in the run's tags.
     """
 
     def __init__(
         self,
-        module: str = "variant_assets.definitions",
-        renew_after_runs: int = 200,
-        source_folder: str | None = None,
+        module: str,
+        preload: str | None = None,
+        source_folders: Sequence[str] = (),
+        source_suffixes: Sequence[str] = _SOURCE_SUFFIXES,
+        renew_after_runs: int = _RENEW_AFTER_RUNS,
+        former_worker_tags: Sequence[str] = (),
         inst_data: ConfigurableClassData | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._inst_data = inst_data
         self._module = module
+        self._preload = preload
+        self._source_folders = source_folders
+        self._source_suffixes = source_suffixes
         self._renew_after_runs = renew_after_runs
-        self._folders = [Path(source_folder)] if source_folder else [PROJECT / name for name in _SOURCE_FOLDERS]
+        self._former_worker_tags = former_worker_tags
         self._fallback = DefaultRunLauncher()
-        self._lock = threading.Lock()
-        self._server: _Server | None = None
-        self._next: _Server | None = None
-        self._closed = False
-        self._broken: tuple[tuple[int, int], float, str] | None = None
-        self._exits: queue.SimpleQueue[_Exit] = queue.SimpleQueue()
-        self._reporter: threading.Thread | None = None
+        self._setting_up = threading.Lock()
+        self._servers: ServerRotation | None = None
+        self._reporter = ExitReporter(self._report_exit, self._launch_queued_runs)
+        self._closed = threading.Event()
+        # What was reported last; None: that there is a server.
+        self._reported: str | None = "nothing yet"
 
     @property
     def inst_data(self) -> ConfigurableClassData | None:
@@ -221,12 +89,29 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
     @classmethod
     def config_type(cls) -> dict[str, Any]:
         return {
-            "module": Field(
-                str, default_value="variant_assets.definitions", description="The code location whose runs are forked."
+            "module": Field(StringSource, description="The module of the code location whose runs are forked."),
+            "preload": Field(
+                StringSource,
+                is_required=False,
+                description="`module:function` that is called, without arguments, before the first fork: it loads what"
+                " runs share. It must not leave threads, connections or anything on a GPU.",
             ),
-            "renew_after_runs": Field(int, default_value=200, description="A fork server forks this many runs."),
-            "source_folder": Field(
-                str, is_required=False, description="A change below it renews the fork server; the project by default."
+            "source_folders": Field(
+                Array(StringSource),
+                default_value=[],
+                description="A change of a source file below these folders renews the fork server. Relative ones lie"
+                " beside the module's top-level package; that package by default.",
+            ),
+            "source_suffixes": Field(
+                Array(StringSource), default_value=list(_SOURCE_SUFFIXES), description="How names of source files end."
+            ),
+            "renew_after_runs": Field(
+                IntSource, default_value=_RENEW_AFTER_RUNS, description="A fork server is renewed after so many runs."
+            ),
+            "former_worker_tags": Field(
+                Array(StringSource),
+                default_value=[],
+                description="Tags in which earlier releases wrote a run's worker: runs in flight are still found.",
             ),
         }
 
@@ -240,26 +125,24 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
 
     def dispose(self) -> None:
         """No more launches; runs go on to their end."""
-        with self._lock:
-            for server in (self._server, self._next):
-                if server is not None:
-                    server.retire()
-            self._server = self._next = None
-            self._closed = True
+        self._closed.set()
+        with self._setting_up:
+            if self._servers is not None:
+                self._servers.close()
 
     def launch_run(self, context: LaunchRunContext) -> None:
         run = context.dagster_run
         coordinator = self._instance.run_coordinator
-        if isinstance(coordinator, PromptRunCoordinator) and not coordinator.confirms(run):
+        if isinstance(coordinator, PromptRunCoordinator) and not coordinator.claim_launch(run):
             return
         try:
             self._launch(context)
         except BaseException:
             if isinstance(coordinator, PromptRunCoordinator):
-                coordinator.forget(run.run_id)
+                coordinator.release_launch(run.run_id)
             raise
 
-    def forks(self, run: DagsterRun) -> bool:
+    def can_fork(self, run: DagsterRun) -> bool:
         """Whether it is a run of the configured module."""
         origin = run.job_code_origin
         pointer = origin.repository_origin.code_pointer if origin is not None else None
@@ -268,7 +151,7 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
     def _launch(self, context: LaunchRunContext) -> None:
         run = context.dagster_run
         origin = run.job_code_origin
-        if origin is None or not self.forks(run):
+        if origin is None or not self.can_fork(run):
             self._fallback.launch_run(context)
             return
         arguments = serialize_value(ExecuteRunArgs(origin, run.run_id, self._instance.get_ref()))
@@ -286,73 +169,71 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
             try:
                 server.launch(run.run_id, arguments)
                 return
-            except _ServerGone:
-                continue  # it has been renewed, or was killed, since we got it
+            except ServerGone:
+                continue  # it was renewed, or has died, since `prepare` returned it
+
+    def prepare(self) -> ForkServerClient:
+        """The fork server for the next run, ready. Raises ForkServerError where there can be none."""
+        try:
+            server = self._rotation().ready()
+        except ForkServerError as error:
+            if not self._closed.is_set():
+                self._report_state(str(error))
+            raise
+        self._report_state(None)
+        return server
 
     def prepare_in_background(self) -> None:
-        """So that the first run does not wait for the imports; what fails here fails that run, and is said there."""
-        threading.Thread(target=self._try_to_prepare, name="first fork server", daemon=True).start()
+        """Keeps a fork server ready, so that no run waits for its imports, and tries again where there can be none."""
+        threading.Thread(target=self._keep_prepared, name="preparing fork servers", daemon=True).start()
 
-    def _try_to_prepare(self) -> None:
-        try:
-            self.prepare()
-        except ForkServerError:
-            logger.exception("there is no fork server yet")
+    def _keep_prepared(self) -> None:
+        while not self._closed.is_set():
+            # `prepare` has reported it.
+            with suppress(ForkServerError):
+                self.prepare()
+            self._closed.wait(RETRY_AFTER_S)
 
-    def prepare(self) -> _Server:
-        """The server for the next run, ready. Raises ForkServerError where there can be none."""
-        with self._lock:
-            stamp = self._stamp()
-            if self._broken is not None:
-                broken_stamp, at_s, why = self._broken
-                if broken_stamp == stamp and time.monotonic() - at_s < _BROKEN_FOR_S:
-                    raise ForkServerError(why)
-                self._broken = None
-            server = self._server
-            if (
-                server is None
-                or not server.takes_launches
-                or server.stamp != stamp
-                or server.launches >= self._renew_after_runs
-            ):
-                if server is not None:
-                    server.retire()
-                server = self._server = self._following(stamp)
-            if self._next is None and server.launches >= self._renew_after_runs * _MAKE_READY_AT:
-                # Ready when its turn comes, and nobody waits for its imports.
-                self._next = _Server(self._module, self._instance, stamp, self._exits)
-            if self._reporter is None:
-                self._reporter = threading.Thread(target=self._report_exits, name="exits of workers", daemon=True)
+    def _rotation(self) -> ServerRotation:
+        with self._setting_up:
+            if self._closed.is_set():
+                raise ForkServerError("the run launcher is closed")
+            if self._servers is None:
+                folders = source_folders(self._module, self._source_folders)
+                source = SourceStamp(folders, self._source_suffixes)
+                self._servers = ServerRotation(self._start_server, source, self._renew_after_runs)
                 self._reporter.start()
-            try:
-                server.wait_until_ready()
-            except ForkServerError as error:
-                self._broken = (stamp, time.monotonic(), str(error))
-                self._server = None
-                server.retire()
-                raise
-            return server
+            return self._servers
 
-    def _following(self, stamp: tuple[int, int]) -> _Server:
-        following, self._next = self._next, None
-        if following is not None:
-            if following.takes_launches and following.stamp == stamp:
-                return following
-            following.retire()
-        return _Server(self._module, self._instance, stamp, self._exits)
+    def _start_server(self) -> ForkServerClient:
+        arguments = ServerArguments(self._module, self._preload, serialize_value(self._instance.get_ref()))
+        return ForkServerClient(arguments, self._reporter.worker_ended)
+
+    def _report_state(self, why: str | None) -> None:
+        """Writes into the log and the database why there is no fork server, or that there is one, when it changes."""
+        if why == self._reported:
+            return
+        self._reported = why
+        problem = None if why is None else ForkServerProblem.now(self._module, why)
+        if problem is not None:
+            logger.error("%s", problem)
+        try:
+            write_problem(self._instance, problem)
+        except SQLAlchemyError:
+            logger.exception("cannot write the state of the fork server into the database")
 
     def terminate(self, run_id: str) -> bool:
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return False
-        if Worker.of_run(run) is None and GRPC_INFO_TAG in run.tags:
+        if self._worker(run) is None and GRPC_INFO_TAG in run.tags:
             return bool(self._fallback.terminate(run_id))  # type: ignore[no-untyped-call]
         self._instance.report_run_canceling(run)
         # Read again after that: a worker that has no tag even now will find the run canceling.
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return True
-        worker = Worker.of_run(run)
+        worker = self._worker(run)
         if worker is None:
             return True
         if not worker.is_here:
@@ -373,45 +254,30 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """A run that has no worker here is nothing that can be looked at: it counts as running, as it does stock."""
-        worker = Worker.of_run(run)
+        """A run without a worker on this machine counts as running, as every run does with DefaultRunLauncher."""
+        worker = self._worker(run)
         if worker is None or not worker.is_here or worker.is_alive:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.FAILED, f"process {worker.pid} has ended")
 
-    def _stamp(self) -> tuple[int, int]:
-        """Changes with every source file that is written, made or removed."""
-        times = [
-            file.stat().st_mtime_ns for folder in self._folders for file in folder.rglob("*") if file.suffix in _SOURCES
-        ]
-        return len(times), max(times, default=0)
+    def _worker(self, run: DagsterRun) -> Worker | None:
+        return Worker.of_run(run, self._former_worker_tags)
 
-    def _report_exits(self) -> None:
-        while True:
-            ended = self._exits.get()
-            for _ in range(_REPORT_ATTEMPTS):
-                try:
-                    self._report(ended)
-                    break
-                except Exception:
-                    # The database may be down, and with it perhaps the worker; run monitoring looks as well.
-                    logger.exception("cannot report that the worker of run %s ended; it is tried again", ended.run_id)
-                    time.sleep(_REPORT_PAUSE_S)
-            self._use_its_room()
-
-    def _use_its_room(self) -> None:
+    def _launch_queued_runs(self) -> None:
         coordinator = self._instance.run_coordinator
-        if isinstance(coordinator, PromptRunCoordinator) and not self._closed:
-            try:
-                coordinator.start_waiting()
-            except Exception:
-                logger.exception("what waits is left to the queue")
+        if isinstance(coordinator, PromptRunCoordinator) and not self._closed.is_set():
+            coordinator.launch_queued_runs()
 
-    def _report(self, ended: _Exit) -> None:
-        run = self._instance.get_run_by_id(ended.run_id)
+    def _report_exit(self, worker_exit: WorkerExit) -> None:
+        run = self._instance.get_run_by_id(worker_exit.run_id)
         if run is None or run.is_finished:
             return
         if run.status == DagsterRunStatus.CANCELING:
-            self._instance.report_run_canceled(run, ended.text)
+            self._instance.report_run_canceled(run, str(worker_exit))
         else:
-            self._instance.report_run_failed(run, ended.text)
+            self._instance.report_run_failed(run, str(worker_exit))
+
+
+def fork_server_problem(instance: DagsterInstance) -> ForkServerProblem | None:
+    """Why this instance's runs are not forked; None where they are, and where it has another run launcher."""
+    return read_problem(instance) if isinstance(instance.run_launcher, ForkRunLauncher) else None

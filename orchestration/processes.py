@@ -1,22 +1,27 @@
-"""Processes, told apart for certain: an id is used again, an id with its start time on one boot is not."""
+"""Processes, recognised with certainty: a process id is used again, an id with its start time on one boot is not."""
 
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
-# What the supervisor tells each process of the service: its name. Only the daemon launches runs, everybody else puts
-# them into the daemon's queue.
+# The environment variable in which whoever starts Dagster's processes names each of them. The process named "daemon"
+# launches runs; all others put runs into the daemon's queue.
 PROCESS_VARIABLE = "SERVICE_PROCESS"
+TERMINATION_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def this_boot() -> str:
-    """A container that was started again has a new one, and none of the processes of before."""
+    """Differs after each start of the machine or of the container: no process of an earlier boot is alive."""
     return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
 
 
 def started_ticks(pid: int) -> int | None:
-    """Since the start of the machine, which no change of the clock moves; None for what has ended."""
+    """When the process started, in clock ticks since the machine's start; None if it has ended.
+
+    Setting the clock does not change it.
+    """
     try:
         line = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -24,3 +29,11 @@ def started_ticks(pid: int) -> int | None:
     # The name in parentheses may hold spaces and parentheses itself.
     state, *rest = line.rpartition(")")[2].split()
     return None if state in "ZX" else int(rest[18])
+
+
+def open_process(pid: int) -> int | None:
+    """A file descriptor that refers to this process for ever, even when its id is used again; None if it has ended."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None

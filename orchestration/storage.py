@@ -12,9 +12,6 @@ from functools import wraps
 from typing import Any, Self
 
 from dagster import AssetKey, DagsterEvent, DagsterEventType, DagsterRunStatus, EventLogEntry, EventLogRecord
-from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
-from dagster._serdes import ConfigurableClassData, deserialize_value
 from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
 from dagster_postgres.utils import (
     create_pg_engine,
@@ -25,11 +22,18 @@ from dagster_postgres.utils import (
 from sqlalchemy import Connection, Engine, inspect, make_url
 from sqlalchemy.pool import QueuePool
 
+from orchestration._dagster import (
+    ASSET_CHECK_EVENTS,
+    ASSET_EVENTS,
+    ConfigurableClassData,
+    SqlEventLogStorageTable,
+    deserialize_value,
+)
 from orchestration.pool_ping import ping_rested_connections
 
-# Idle connections that a process keeps; under load it opens more and closes them afterwards.
-KEPT = 2
-_MORE = 30
+# A process keeps so many idle connections; under load it opens more, and closes them afterwards.
+_POOL_SIZE = 2
+_MAX_OVERFLOW = 30
 
 _engines: dict[tuple[str, int | None], Engine] = {}
 _lock = threading.Lock()
@@ -50,7 +54,7 @@ def pooled_engine(url: str, token_provider: Any = None, statement_timeout_ms: in
 
 
 def close_connections() -> None:
-    """Those of this process that rest in a pool; the next statement opens others."""
+    """Closes the idle connections of this process's pools; the next statement opens others."""
     with _lock:
         for engine in _engines.values():
             engine.dispose()
@@ -65,18 +69,18 @@ def _engine(url: str, token_provider: Any, statement_timeout_ms: int | None) -> 
         token_provider,
         isolation_level="AUTOCOMMIT",
         poolclass=QueuePool,
-        pool_size=KEPT,
-        max_overflow=_MORE,
+        pool_size=_POOL_SIZE,
+        max_overflow=_MAX_OVERFLOW,
         connect_args={"options": options} if options else {},
     )
     ping_rested_connections(engine)
-    # A connection that two processes write to mixes up both; closing it in the child would end the parent's session.
+    # Two processes must not write to one connection, and a child that closes it would end its parent's session.
     os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
     return engine
 
 
 def _new_lock() -> None:
-    # Another thread of the parent may have held it; here nobody would let go of it.
+    # A thread of the parent may hold the old one, and that thread does not exist in the child.
     global _lock
     _lock = threading.Lock()
 
@@ -84,31 +88,35 @@ def _new_lock() -> None:
 os.register_at_fork(after_in_child=_new_lock)
 
 
+# A dynamic partition that was found counts as existing for so long.
 _PARTITION_KNOWN_S = 2.0
 _MOST_PARTITIONS = 1000
 _partitions_until_s: dict[tuple[str, str, str], float] = {}
 
-# What a schema has it keeps, and a forked process need not ask again.
-_there: set[tuple[str, ...]] = set()
+# What the database's catalog has, by database: it stays, and a forked process need not ask again.
+_found: set[tuple[str, ...]] = set()
 _tables: dict[str, set[str]] = {}
 
 
-def _asked_until_true(stock: type[Any], name: str) -> Any:
-    """A stock method that asks the catalog whether something is there, as it does before nearly every statement."""
+def _cached_when_true(stock: type[Any], name: str) -> Any:
+    """The stock method of this name, which asks the database's catalog before nearly every statement.
+
+    Once it has answered True it is not asked again.
+    """
     ask = getattr(stock, name)
 
     @wraps(ask)
-    def is_there(self: _Pooled, *arguments: Any) -> bool:
+    def cached(self: _Pooled, *arguments: Any) -> bool:
         key = (str(self.postgres_url), stock.__name__, name, *(each for each in arguments if isinstance(each, str)))
-        if key not in _there and ask(self, *arguments):
-            _there.add(key)
-        return key in _there
+        if key not in _found and ask(self, *arguments):
+            _found.add(key)
+        return key in _found
 
-    return is_there
+    return cached
 
 
 class _Pooled:
-    """What the three have in common; comes before the stock class."""
+    """What the three storages have in common: the pooled engine in place of the stock one. The first base class."""
 
     stock: type[Any]
     tables: frozenset[str]
@@ -126,7 +134,7 @@ class _Pooled:
         self.should_autocreate_tables = should_autocreate_tables
         self._engine = pooled_engine(postgres_url, token_provider)
         if should_autocreate_tables and not self._has_tables(self.tables):
-            # The stock class knows how; it also connects, which is why it is asked only now.
+            # The stock class creates them in its constructor; it connects there, so it is made only now.
             self.stock(postgres_url, True, None, token_provider)
 
     def _has_tables(self, names: Collection[str]) -> bool:
@@ -145,7 +153,7 @@ class _Pooled:
         )
 
     def optimize_for_webserver(self, statement_timeout: int, pool_recycle: int, max_overflow: int) -> None:
-        """The webserver's statements end after `statement_timeout` ms; its pool is that of everybody else."""
+        """The webserver's statements end after `statement_timeout` ms; the pool is like every other process's."""
         self._engine = pooled_engine(str(self.postgres_url), self._token_provider, statement_timeout)
 
     postgres_url: str
@@ -157,15 +165,18 @@ class PooledRunStorage(_Pooled, PostgresRunStorage):
     stock = PostgresRunStorage
     tables = frozenset({"runs", "instance_info"})
 
-    has_built_index = _asked_until_true(PostgresRunStorage, "has_built_index")
-    has_run_stats_index_cols = _asked_until_true(PostgresRunStorage, "has_run_stats_index_cols")
-    has_bulk_actions_selector_cols = _asked_until_true(PostgresRunStorage, "has_bulk_actions_selector_cols")
-    has_backfill_id_column = _asked_until_true(PostgresRunStorage, "has_backfill_id_column")
-    has_bulk_action_job_name_column = _asked_until_true(PostgresRunStorage, "has_bulk_action_job_name_column")
-    has_backfill_tags_table = _asked_until_true(PostgresRunStorage, "has_backfill_tags_table")
+    has_built_index = _cached_when_true(PostgresRunStorage, "has_built_index")
+    has_run_stats_index_cols = _cached_when_true(PostgresRunStorage, "has_run_stats_index_cols")
+    has_bulk_actions_selector_cols = _cached_when_true(PostgresRunStorage, "has_bulk_actions_selector_cols")
+    has_backfill_id_column = _cached_when_true(PostgresRunStorage, "has_backfill_id_column")
+    has_bulk_action_job_name_column = _cached_when_true(PostgresRunStorage, "has_bulk_action_job_name_column")
+    has_backfill_tags_table = _cached_when_true(PostgresRunStorage, "has_backfill_tags_table")
 
     def handle_run_event(self, run_id: str, event: DagsterEvent, update_timestamp: datetime | None = None) -> None:
-        """A run that has begun does not go back to starting: the queue may say so late of one launched past it."""
+        """As the stock class does, but a run that has begun does not go back to starting.
+
+        The queue may report a run as starting after PromptRunCoordinator has launched it.
+        """
         if event.event_type is DagsterEventType.RUN_STARTING:
             run = self._get_run_by_id(run_id)
             if run is not None and run.status not in (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.QUEUED):
@@ -174,7 +185,7 @@ class PooledRunStorage(_Pooled, PostgresRunStorage):
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """A transaction of its own in Dagster's database; ends with the block."""
+        """A transaction in Dagster's database, on a connection of its own; it ends with the block."""
         engine = self._engine.execution_options(isolation_level="READ COMMITTED")
         with engine.begin() as connection:
             yield connection
@@ -186,15 +197,15 @@ class PooledEventLogStorage(_Pooled, PostgresEventLogStorage):
     stock = PostgresEventLogStorage
     tables = frozenset({"event_logs"})
 
-    has_secondary_index = _asked_until_true(PostgresEventLogStorage, "has_secondary_index")
-    has_asset_key_col = _asked_until_true(PostgresEventLogStorage, "has_asset_key_col")
-    _has_asset_key_col_on_connection = _asked_until_true(PostgresEventLogStorage, "_has_asset_key_col_on_connection")
+    has_secondary_index = _cached_when_true(PostgresEventLogStorage, "has_secondary_index")
+    has_asset_key_col = _cached_when_true(PostgresEventLogStorage, "has_asset_key_col")
+    _has_asset_key_col_on_connection = _cached_when_true(PostgresEventLogStorage, "_has_asset_key_col_on_connection")
 
     def has_table(self, table_name: str) -> bool:
         return self._has_tables([table_name])
 
     def store_event(self, event: EventLogEntry) -> None:
-        """As the stock class does, but for a NOTIFY after each event, which no webserver of this version listens to."""
+        """As the stock class does, but without the NOTIFY after each event: nothing of this version listens to it."""
         with self._connect() as connection:
             inserted = self.prepare_insert_event(event).returning(SqlEventLogStorageTable.c.id)
             event_id = int(connection.execute(inserted).scalar_one())
@@ -209,7 +220,7 @@ class PooledEventLogStorage(_Pooled, PostgresEventLogStorage):
             self.store_asset_check_event(event, event_id)
 
     def _get_latest_materialization_records(self, raw_asset_rows: Iterable[Any]) -> Mapping[AssetKey, Any]:
-        """As the stock class does, which then asks for the events of those without a record even if none is without."""
+        """As the stock class does, but without its second query where each asset's own row holds the answer."""
         rows = list(raw_asset_rows)
         records = {AssetKey.from_db_string(row["asset_key"]): _kept_record(row) for row in rows}
         if None in records or None in records.values():
@@ -217,7 +228,7 @@ class PooledEventLogStorage(_Pooled, PostgresEventLogStorage):
         return records  # type: ignore[return-value]
 
     def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
-        """Asked some thirty times in a run, of one partition; what was there a moment ago counts as there."""
+        """As the stock class does, but what was found counts as existing for two seconds: a run asks thirty times."""
         key, now_s = (str(self.postgres_url), partitions_def_name, partition_key), time.monotonic()
         if now_s < _partitions_until_s.get(key, 0.0):
             return True
@@ -247,6 +258,6 @@ class PooledScheduleStorage(_Pooled, PostgresScheduleStorage):
     stock = PostgresScheduleStorage
     tables = frozenset({"jobs"})
 
-    has_built_index = _asked_until_true(PostgresScheduleStorage, "has_built_index")
-    has_instigators_table = _asked_until_true(PostgresScheduleStorage, "has_instigators_table")
-    _has_instigators_table = _asked_until_true(PostgresScheduleStorage, "_has_instigators_table")
+    has_built_index = _cached_when_true(PostgresScheduleStorage, "has_built_index")
+    has_instigators_table = _cached_when_true(PostgresScheduleStorage, "has_instigators_table")
+    _has_instigators_table = _cached_when_true(PostgresScheduleStorage, "_has_instigators_table")

@@ -1,4 +1,4 @@
-"""Which process runs a run, written into the run's tags, so that every process of the host can find it."""
+"""Which process executes a run, written into the run's tags, so that every process of the host can find it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import json
 import os
 import signal
 import socket
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from dagster import DagsterRun
 
-from orchestration.processes import started_ticks, this_boot
+from orchestration._dagster import HIDDEN_TAG_PREFIX
+from orchestration.processes import open_process, started_ticks, this_boot
 
-WORKER_TAG = "job_variants/worker"
+# Dagster's UI shows no tags with this prefix, and people need not see this one.
+WORKER_TAG = f"{HIDDEN_TAG_PREFIX}forked_worker"
 
 
 @dataclass(frozen=True)
 class Worker:
-    """A process that certainly is this run's."""
+    """The process that executes a run."""
 
     run: str
     pid: int
@@ -33,11 +36,14 @@ class Worker:
         return cls(run_id, pid, ticks, socket.gethostname(), this_boot())
 
     @classmethod
-    def of_run(cls, run: DagsterRun) -> Worker | None:
-        """None where no worker has said yet that it runs this run; a retry bears a copy of its first run's tag."""
-        tag = run.tags.get(WORKER_TAG)
-        worker = cls(**json.loads(tag)) if tag else None
-        return worker if worker is not None and worker.run == run.run_id else None
+    def of_run(cls, run: DagsterRun, former_tags: Sequence[str] = ()) -> Worker | None:
+        """None while no worker has begun this run. `former_tags` are other names that the tag has had.
+
+        A retry carries a copy of its first run's tag, which does not count.
+        """
+        tags = (run.tags[name] for name in (WORKER_TAG, *former_tags) if name in run.tags)
+        workers = (cls(**json.loads(tag)) for tag in tags)
+        return next((worker for worker in workers if worker.run == run.run_id), None)
 
     @property
     def tags(self) -> dict[str, str]:
@@ -45,21 +51,21 @@ class Worker:
 
     @property
     def is_here(self) -> bool:
-        """Whether this machine knows whether it lives."""
+        """Whether it is a process of this machine."""
         return self.host == socket.gethostname()
 
     @property
     def is_alive(self) -> bool:
+        """Only where `is_here`."""
         return self.boot == this_boot() and started_ticks(self.pid) == self.started_ticks
 
     def interrupt(self) -> bool:
-        """Asks it to end; False when it has ended already."""
-        try:
-            process = os.pidfd_open(self.pid)
-        except ProcessLookupError:
+        """Sends it SIGINT, on which it cancels its run and ends; False when it has ended already."""
+        process = open_process(self.pid)
+        if process is None:
             return False
         try:
-            # Asked after the process is held: from here on its id cannot become somebody else's.
+            # Asked after the process is open: from here on its id cannot become another process's.
             if not self.is_alive:
                 return False
             signal.pidfd_send_signal(process, signal.SIGINT)

@@ -1,4 +1,4 @@
-"""The pictures of all parts: `/assets/...` URLs below one folder, read safely and written whole."""
+"""The pictures of all teams: `/assets/...` URLs below one folder, read safely and written atomically."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import stat
 import struct
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
 from uuid import UUID, uuid5
@@ -19,38 +20,57 @@ from uuid import UUID, uuid5
 import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
-from stages.imaging.resizing import Picture
+from resources.recent_pictures import Pixels, RecentPictures
+from stages.imaging.arrays import Mask, Picture
 from stages.values import StageError
 
-# Kept from before ultralytics puts its own in its place, which installs packages for files that it does not know.
+# Pillow's own: ultralytics replaces Image.open with a function that installs packages for unknown files.
 _open_image = Image.open
 _URL_PREFIX = "/assets/"
-# Named, because Pillow hands EPS to Ghostscript. It knows the last two only once their plug-ins are imported.
+# Listed, because Pillow gives EPS files to Ghostscript. The last two are known only once their plug-ins are imported.
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", TiffImagePlugin.TiffImageFile.format, WebPImagePlugin.WebPImageFile.format)
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}")
 _KIND = re.compile(r"[a-z][a-z_]{0,31}")
+_RECENT_BYTES = 128_000_000
+"""Enough for image, mask and ad of a variant of 18 million pixels; larger ones are decoded again by each stage."""
 
 
 class ImageStore:
-    """Reads and writes below `root`. Nothing outside it is ever touched, whatever the database says."""
+    """Reads and writes below `root`, and never outside it, whatever URL the database has.
+
+    The arrays it returns are read-only. A picture is decoded once, as long as it is among those used last.
+    """
 
     def __init__(self, root: Path, max_pixels: int = 50_000_000) -> None:
         self._root = root
         self._max_pixels = max_pixels
+        self._recent = RecentPictures(_RECENT_BYTES)
 
     def load(self, image_url: str) -> Picture:
         """The picture upright and in RGB, shape (height, width, 3); transparency lies on white.
 
         Raises StageError for anything that is not a whole image of at most `max_pixels` below the root.
         """
+        return self._decoded(image_url, "RGB", _upright_rgb)
+
+    def load_mask(self, image_url: str) -> Mask:
+        """A mask that `save` wrote, shape (height, width). Raises StageError as `load` does."""
+        return self._decoded(image_url, "L", _grey)
+
+    def _decoded(self, image_url: str, mode: str, convert: Callable[[Image.Image], Pixels]) -> Pixels:
         content = self._read(image_url)
+        key = _key(content, mode)
+        recent = self._recent.get(key)
+        return self._recent.keep(key, self._decode(image_url, content, convert)) if recent is None else recent
+
+    def _decode(self, image_url: str, content: bytes, convert: Callable[[Image.Image], Pixels]) -> Pixels:
         try:
             with warnings.catch_warnings():
-                # The limit below is ours; Pillow's own only warns.
+                # The limit is checked below; Pillow's own only warns.
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 with _open_image(io.BytesIO(content), formats=_FORMATS) as image:
                     self._check_size(image_url, image.size)
-                    return _upright_rgb(image)
+                    return convert(image)
         except (UnidentifiedImageError, Image.DecompressionBombError) as error:
             raise StageError(self._unreadable(image_url, content, error)) from error
         except (OSError, SyntaxError, ValueError, struct.error) as error:
@@ -59,8 +79,8 @@ class ImageStore:
                 " generate the image again"
             ) from error
 
-    def save(self, image: Picture, *, tenant_id: str, kind: str, day: date, name: UUID) -> str:
-        """Writes a PNG and returns its URL. The file appears whole or not at all; twice the same is once.
+    def save(self, image: Picture | Mask, *, tenant_id: str, kind: str, day: date, name: UUID) -> str:
+        """Writes a PNG file, whole or not at all, and returns its URL. Saving the same picture again changes nothing.
 
         `image` has shape (height, width, 3), or (height, width) for a mask. Raises StageError for a tenant or kind
         that is no plain name.
@@ -73,8 +93,11 @@ class ImageStore:
             raise StageError(f"kind {kind!r} cannot be a folder; only lower-case letters and _ are allowed")
         url = f"{_URL_PREFIX}yh/tenants/{tenant_id}/{kind}/{day:%Y/%m/%d}/{name}.png"
         path = self._path(url)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_whole(path, png(image))
+        make_shared_folder(path.parent)
+        content = png(image)
+        _write_whole(path, content)
+        # A PNG of 8 bits gives back every pixel.
+        self._recent.keep(_key(content, "L" if image.ndim == 2 else "RGB"), image)
         return url
 
     def own_before(self, when: datetime) -> Iterator[str]:
@@ -87,7 +110,7 @@ class ImageStore:
                     yield f"{_URL_PREFIX}{path.relative_to(self._root).as_posix()}"
 
     def remove(self, image_url: str) -> None:
-        """Removes one of our own pictures; one that is gone already is well."""
+        """Removes one of our own pictures, if it is still there."""
         if not image_url.startswith(f"{_URL_PREFIX}yh/"):
             raise StageError(f"image_url {image_url!r} belongs to another part, which alone may remove it")
         self._path(image_url).unlink(missing_ok=True)
@@ -144,16 +167,21 @@ class ImageStore:
         return f"image_url {image_url!r} is not an image (it starts with {start!r}); store a PNG, JPEG or WebP"
 
 
-def png(image: Picture) -> bytes:
-    """The same picture always becomes the same bytes."""
+def png(image: Picture | Mask) -> bytes:
+    """The picture as a PNG file; the same picture always becomes the same bytes."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG", compress_level=4)
     return buffer.getvalue()
 
 
-def content_name(variant: UUID, image: Picture) -> UUID:
-    """A file name that the variant and the picture decide, so that a repeated stage writes the same file."""
+def content_name(variant: UUID, image: Picture | Mask) -> UUID:
+    """A file name made from the variant and the pixels, so that a repeated stage writes the same file."""
     return uuid5(variant, f"{image.shape} {hashlib.sha256(image.tobytes()).hexdigest()}")
+
+
+def _key(content: bytes, mode: str) -> str:
+    """Made from the content, so that a replaced file is another picture. `mode` is Pillow's."""
+    return f"{mode} {hashlib.sha256(content).hexdigest()}"
 
 
 def _upright_rgb(image: Image.Image) -> Picture:
@@ -166,12 +194,26 @@ def _upright_rgb(image: Image.Image) -> Picture:
     return np.asarray(upright.convert("RGB"))
 
 
+def _grey(image: Image.Image) -> Mask:
+    return np.asarray(image.convert("L"))
+
+
 def _from_deep(image: Image.Image) -> Picture:
     """16-bit and float greys, scaled to 8 bits."""
     values = np.asarray(image, dtype=np.float64)
     highest = 65535.0 if image.mode.startswith("I") else 1.0
     grey = np.clip(values / highest * 255.0, 0, 255).round().astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)
+
+
+def make_shared_folder(folder: Path) -> None:
+    """Makes what is missing of this path; other users may read it whatever the umask is, for all teams use it."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        # Another run may make it at the same time.
+        with suppress(FileExistsError):
+            each.mkdir()
+            each.chmod(0o755)
 
 
 def _write_whole(path: Path, content: bytes) -> None:

@@ -64,6 +64,13 @@ def _words(value: Any) -> Any:
     return _split(value, ",")
 
 
+def _host_names(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", name):
+            raise ValueError(f"{_variable(info)} has {name!r}, which is not a host name, for example ads.example.com")
+    return names
+
+
 def _labels(value: Any, info: ValidationInfo) -> Any:
     return [_label(part, _variable(info)) for part in _split(value, ",")] if isinstance(value, str) else value
 
@@ -96,6 +103,7 @@ DatabaseUrl = Annotated[str | None, AfterValidator(_database_url)]
 ProjectPath = Annotated[Path, AfterValidator(project_path)]
 Folders = Annotated[tuple[ProjectPath, ...], BeforeValidator(_folders), PlainSerializer(_join_paths)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words), PlainSerializer(_join_words)]
+HostNames = Annotated[Words, AfterValidator(_host_names)]
 Labels = Annotated[tuple[tuple[str, float], ...], BeforeValidator(_labels), PlainSerializer(_join_labels)]
 Switch = Literal["on", "off"]
 
@@ -153,6 +161,13 @@ class Settings(StateSettings):
     )
     webserver_port: int = _setting(
         3000, "where the Dagster UI listens on 127.0.0.1; if it is taken, the next free port", ge=1, le=65535
+    )
+    web_hosts: HostNames = _setting(
+        (), "the names of a proxy before the UI, see [proxy.md](proxy.md)", allowed="host names, separated by `,`"
+    )
+    read_only: Switch = _setting("off", "`on`: the UI only shows; nobody can start, change or delete anything in it")
+    report_endpoints: Switch = _setting(
+        "off", "whether programs may report events of assets at `/report_asset_...` of the UI"
     )
     orchestration: Literal["pooled", "stock"] = _setting(
         "pooled", "`pooled`: kept connections, and runs that are forked and start at once; `stock`: as Dagster comes"

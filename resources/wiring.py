@@ -5,6 +5,8 @@ A secret is the name of its variable here (`EnvVar`); Dagster reads the value wh
 
 from __future__ import annotations
 
+import importlib
+import logging
 import threading
 from abc import abstractmethod
 from pathlib import Path
@@ -16,6 +18,7 @@ from PIL import Image
 from resources.detector import Detector
 from resources.detector.saliency import SaliencyDetector
 from resources.detector.yolo import YoloDetector, YoloSettings
+from resources.fonts import installed_fonts
 from resources.images import ImageStore
 from resources.loading.weights import folder_or_name
 from resources.ocr import Ocr
@@ -28,6 +31,8 @@ from resources.vlm.endpoint import EndpointSettings, EndpointVision
 from resources.vlm.local import LocalSettings, LocalVision
 from resources.vlm.measured import MeasuredVision
 from stages.type.fonts import Fonts
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _built: dict[tuple[type, str], Any] = {}
@@ -172,7 +177,7 @@ class FontsResource(BuiltOnce[Fonts]):
     folders: list[str]
 
     def build(self) -> Fonts:
-        return Fonts(tuple(map(Path, self.folders)))
+        return installed_fonts(tuple(map(Path, self.folders)))
 
 
 class SensorSettings(dg.ConfigurableResource[Any]):
@@ -213,6 +218,22 @@ def preload(settings: Settings, *, to_be_forked: bool = False) -> list[str]:
         if name not in left_out:
             backend.load()
     return left_out
+
+
+def preload_in_fork_server() -> None:
+    """Called by the fork server before its first fork, as dagster.yaml says; does nothing with PRELOAD_MODELS=false.
+
+    Raises what loading a backend raises.
+    """
+    # numpy imports these when they are first used, which would be in the middle of each run.
+    for name in ("numpy.fft", "numpy.ma"):
+        importlib.import_module(name)
+    settings = Settings()
+    if not settings.preload_models:
+        return
+    left_out = preload(settings, to_be_forked=True)
+    if left_out:
+        logger.warning("%s cannot be shared by forked runs; each run loads its own", ", ".join(left_out))
 
 
 def _vision(settings: Settings, api_key: str) -> BuiltOnce[VisionModel]:

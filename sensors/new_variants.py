@@ -1,8 +1,10 @@
 """The sensors that start a run for every variant that waits for one.
 
-They are copies that hand over: each listens first, then waits for its turn. The one that has it reads the table, waits
-for a change, asks for the runs and ends, and the next has the turn at once, so that somebody listens although Dagster
-evaluates a sensor again only some seconds after it has asked for runs.
+After a tick that requested runs, Dagster evaluates the same sensor again only some seconds later. So that a new variant
+does not wait these seconds, there are several copies of the sensor and one lock in the database, which one copy at a
+time holds. Every copy starts to listen for notifications and then waits for the lock. The copy that gets it reads the
+table, waits for a change, requests the runs and ends its tick, which frees the lock. The next copy gets the lock at
+once, and it has been listening all the while.
 """
 
 from __future__ import annotations
@@ -16,15 +18,17 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from orchestration.fair_queue import FairQueue
-from resources.postgres.database import Database, StartableVariant
-from resources.postgres.notifier import Heard, Listening, ListeningLost
+from resources.postgres.database import Database
+from resources.postgres.notifier import Listener, ListenError, WaitEnd
+from resources.postgres.values import RequestedVariant
 from resources.settings import MOST_SENSOR_COPIES
 from resources.wiring import SensorSettings
-from variant_assets.assets import STAGES
+from stages.pipeline import STAGE_NAMES
 from variant_assets.job import variant_pipeline
 from variant_assets.partitions import job_variants
 from variant_assets.runs import (
     SENSOR_TAG,
+    outcome,
     run_key,
     runs_by_key,
     terminated,
@@ -32,23 +36,24 @@ from variant_assets.runs import (
     variants_of,
 )
 
-# What one tick takes; more waits for the next tick, a moment later.
+# The most runs that one tick requests; the other variants wait for the next tick, a moment later.
 MOST_PER_TICK = 100
-_STAGE_NAMES = [asset.key.to_user_string() for asset in STAGES]
+# The queue takes the runs of different tenants in turn.
+TENANT_TAG = "job_variants/tenant_id"
 
 
 @dataclass(frozen=True)
 class TickTimeouts:
-    """How long a tick waits, in seconds. Dagster ends one after 60."""
+    """How long a tick waits, in seconds. Dagster ends a tick after 60."""
 
     tick_s: float = 40.0
-    # Less than a tick by more than the 5 s of the sensor daemon's loop, so that whoever waited in vain waits again
-    # before the turn becomes free.
-    turn_s: float = 32.0
-    # Notifications are only hints: the table is read as often as this.
-    table_s: float = 2.0
-    # The variants of a job are committed one after another, and a tick that waits a moment takes them together.
-    together_s: float = 0.03
+    # Dagster evaluates a copy that did not get the lock again within 5 s. A copy gives up more than 5 s before the tick
+    # of the lock's holder ends, so that it waits again when the lock becomes free.
+    lock_s: float = 32.0
+    # Notifications are only hints: the table is read at least this often.
+    poll_s: float = 2.0
+    # The variants of a job are committed one after another. A tick that waits this long finds them together.
+    batch_s: float = 0.03
 
 
 def _copy(number: int) -> dg.SensorDefinition:
@@ -60,7 +65,7 @@ def _copy(number: int) -> dg.SensorDefinition:
         minimum_interval_seconds=1,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Starts a run for every variant that is done at img_gen, or that waits at a later stage."
-        f" Copy {number} of {MOST_SENSOR_COPIES}, which hand over to one another.",
+        f" Copy {number} of {MOST_SENSOR_COPIES}; one at a time waits for new variants.",
     )
     def sensor(
         context: dg.SensorEvaluationContext, db: dg.ResourceParam[Database], sensor_settings: SensorSettings
@@ -76,92 +81,96 @@ def _copy(number: int) -> dg.SensorDefinition:
 
 
 def wait_and_request(
-    context: dg.SensorEvaluationContext, db: Database, sensor: str, patience: TickTimeouts | None = None
+    context: dg.SensorEvaluationContext, db: Database, sensor: str, timeouts: TickTimeouts | None = None
 ) -> dg.SensorResult:
-    """One tick of a copy: its turn, the table, a wait, the table. Where nobody can listen it only reads the table."""
-    patience = patience or TickTimeouts()
-    give_up_s = time.monotonic() + patience.tick_s
+    """One tick of a copy: waits for the lock, then for variants. Where it cannot listen, it only reads the table."""
+    timeouts = timeouts or TickTimeouts()
+    give_up_s = time.monotonic() + timeouts.tick_s
     try:
-        with db.listening(stopping=_interpreter_ends()) as listening:
-            if listening.take_turn(patience.turn_s):
-                return _turn(context.instance, db, sensor, listening, give_up_s, patience)
-    except ListeningLost as lost:
-        context.log.warning(f"{lost}; the table is read instead")
+        with db.listener(stopping=_interpreter_ends()) as listener:
+            if listener.acquire_lock(timeouts.lock_s):
+                return _request_when_one_waits(context.instance, db, sensor, listener, give_up_s, timeouts)
+    except ListenError as error:
+        context.log.warning(f"{error}; the table is read instead")
     return request_waiting_variants(context.instance, db, sensor)
 
 
-def _turn(
+def _request_when_one_waits(
     instance: dg.DagsterInstance,
     db: Database,
     sensor: str,
-    listening: Listening,
+    listener: Listener,
     give_up_s: float,
-    patience: TickTimeouts,
+    timeouts: TickTimeouts,
 ) -> dg.SensorResult:
     while True:
         result = request_waiting_variants(instance, db, sensor)
         left_s = give_up_s - time.monotonic()
         if result.run_requests or left_s <= 0:
             return result
-        heard = listening.wait(min(left_s, patience.table_s))
-        if heard is Heard.CHANGE:
-            time.sleep(patience.together_s)
-        if heard is Heard.STOP:
+        end = listener.wait(min(left_s, timeouts.poll_s))
+        if end is WaitEnd.CHANGE:
+            time.sleep(timeouts.batch_s)
+        if end is WaitEnd.SHUTDOWN:
             return dg.SensorResult(skip_reason="The service stops.")
 
 
 def request_waiting_variants(instance: dg.DagsterInstance, db: Database, sensor: str) -> dg.SensorResult:
-    """Reads the table once and asks for the runs of the variants that wait and that no other sensor has asked for."""
-    # Nearly always there is nothing, and then Dagster need not be asked what is in flight.
-    if not db.any_startable():
+    """Reads the table once and requests the runs of the variants that wait. Other sensors get other variants."""
+    # Nearly always nothing waits, and then it is not worth asking Dagster which runs are in flight.
+    if not db.run_requests.any_startable():
         return dg.SensorResult(skip_reason="No variant waits.")
     unfinished = unfinished_runs(instance, datetime.now(UTC))
     in_flight = {variant for run in unfinished for variant in variants_of(run)}
-    found = db.startable_variants(in_flight, most=MOST_PER_TICK)
-    # Where an operator ended the run between two stages, the variant does not go on by itself; the rescuer says so.
-    ended = terminated(instance, {variant.held_by for variant in found if variant.held_by})
-    waiting = [variant for variant in found if variant.held_by not in ended]
-    unasked = _not_run_before(instance, waiting, sensor)
-    mine = db.request_variants(unasked, sensor)
-    asked = [variant for variant in unasked if variant.job_variants_id in mine]
-    if not asked:
+    requested = db.run_requests.request_startable(sensor, in_flight, most=MOST_PER_TICK)
+    to_run = _without_ended_runs(instance, db, requested, sensor)
+    if not to_run:
         return dg.SensorResult(skip_reason=f"No variant waits; {len(in_flight)} in flight.")
-    fair_queue = FairQueue.of(unfinished)
+    fair_queue = FairQueue.of(TENANT_TAG, unfinished)
     return dg.SensorResult(
-        run_requests=[run_request(variant, fair_queue) for variant in asked],
+        run_requests=[run_request(variant, fair_queue) for variant in to_run],
         dynamic_partitions_requests=[
-            job_variants.build_add_request([str(variant.job_variants_id) for variant in asked])
+            job_variants.build_add_request([str(variant.job_variants_id) for variant in to_run])
         ],
     )
 
 
-def _not_run_before(
-    instance: dg.DagsterInstance, variants: list[StartableVariant], sensor: str
-) -> list[StartableVariant]:
-    """Leaves out states that had a run already, by whichever copy: Dagster knows the run keys of one sensor only.
+def _without_ended_runs(
+    instance: dg.DagsterInstance, db: Database, requested: list[RequestedVariant], sensor: str
+) -> list[RequestedVariant]:
+    """Leaves out what only Dagster knows: runs that an operator terminated, and states that already have a run.
 
-    A run that was created but never submitted is submitted when the copy that asked for it does so again.
+    Only a state that was requested before can have a run. If that run is over, this is recorded, and the state is not
+    found again. A run that Dagster created but never submitted is submitted when the same sensor requests it again.
     """
-    runs = runs_by_key(instance, [run_key(variant) for variant in variants])
+    # An operator terminated the run between two stages: the rescuer fails such a variant.
+    terminated_runs = terminated(instance, {variant.held_by for variant in requested if variant.held_by})
+    runs = runs_by_key(instance, [run_key(variant) for variant in requested if variant.requested_before])
+    to_run = []
+    for variant in requested:
+        run = runs.get(run_key(variant))
+        if run is not None and run.is_finished:
+            db.run_requests.record_outcome(variant, outcome(run))
+        elif variant.held_by not in terminated_runs and (run is None or _is_resubmitted(run, sensor)):
+            to_run.append(variant)
+    return to_run
 
-    def to_ask(run: dg.DagsterRun | None) -> bool:
-        unsubmitted = run is not None and run.status is dg.DagsterRunStatus.NOT_STARTED
-        return run is None or (unsubmitted and run.tags.get(SENSOR_TAG) == sensor)
 
-    return [variant for variant in variants if to_ask(runs.get(run_key(variant)))]
+def _is_resubmitted(run: dg.DagsterRun, sensor: str) -> bool:
+    """Dagster submits this run when the sensor requests it again."""
+    return run.status is dg.DagsterRunStatus.NOT_STARTED and run.tags.get(SENSOR_TAG) == sensor
 
 
-def run_request(variant: StartableVariant, fair_queue: FairQueue) -> dg.RunRequest:
-    """One run for one variant, from the stage it waits for to the end, at its tenant's next place in the queue."""
-    left = _STAGE_NAMES[_STAGE_NAMES.index(variant.start_stage) :]
+def run_request(variant: RequestedVariant, fair_queue: FairQueue) -> dg.RunRequest:
+    """One run for one variant, from the stage it waits for to the last, at its tenant's next place in the queue."""
+    left = STAGE_NAMES[STAGE_NAMES.index(variant.start_stage) :]
     return dg.RunRequest(
         run_key=run_key(variant),
         partition_key=str(variant.job_variants_id),
         # The job as a whole is built already; of a selection each run builds a job of its own.
-        asset_selection=None if left == _STAGE_NAMES else [dg.AssetKey(name) for name in left],
+        asset_selection=None if left == STAGE_NAMES else [dg.AssetKey(name) for name in left],
         tags={
             "job_variants/job_id": str(variant.job_id),
-            "job_variants/tenant_id": variant.tenant_id or "none",
             "job_variants/from": f"{variant.current_step}, {variant.status}",
             **fair_queue.tags_of_next(variant.tenant_id or "none"),
         },
@@ -169,7 +178,10 @@ def run_request(variant: StartableVariant, fair_queue: FairQueue) -> dg.RunReque
 
 
 def _interpreter_ends() -> Callable[[], bool]:
-    """Tells whether this process is shutting down: then no thread pool takes work any more, and waits for this tick."""
+    """Returns a function that tells whether this Python process is shutting down. Then no thread pool accepts work.
+
+    Dagster evaluates sensors in a thread pool, and the process ends only when this tick has ended.
+    """
 
     def ends() -> bool:
         try:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 import dagster as dg
 
+from orchestration.fork_launcher import fork_server_problem
 from resources.postgres.database import Database
 from resources.pressure import Load, measured
 from resources.wiring import SensorSettings
@@ -74,7 +75,7 @@ def throttle(
     actual = pool_limit(context.instance)
     if actual is None:
         return dg.SensorResult(skip_reason=f"Pool {POOL} has no limit to lower.")
-    ordered = db.parallel_order()
+    ordered = db.maintenance.parallel_order()
     order = Order(*ordered) if ordered is not None else None
     if not sensor_settings.throttle:
         # What it has lowered itself it gives back.
@@ -88,6 +89,9 @@ def throttle(
         context.instance.event_log_storage.set_concurrency_slots(POOL, after.limit)
         said = f"{after.limit} at a time instead of {actual}; {why}"
         context.log.info(said)
+    if (problem := fork_server_problem(context.instance)) is not None:
+        # People look here when variants are slow.
+        said = f"{said}; {problem}"
     return dg.SensorResult(skip_reason=said, cursor=json.dumps(asdict(after)) if after else None)
 
 

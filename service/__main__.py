@@ -62,6 +62,7 @@ def _do(given: argparse.Namespace) -> int:
             "DAGSTER_DATABASE_URL",
             "DAGSTER_HOME",
             "DAGSTER_LOCAL_DIR",
+            "DAGSTER_COMPUTE_LOGS",
             "ASSET_ROOT",
             "PYTHONPATH",
         )
@@ -73,7 +74,7 @@ def _do(given: argparse.Namespace) -> int:
         )
     # The throttle may lower the limit below this number and never raises it above.
     database = Database(running["DATABASE_URL"])
-    database.order_parallel(given.variants)
+    database.maintenance.order_parallel(given.variants)
     database.close()
     dagster = str(Path(sys.executable).parent / "dagster")
     command = [dagster, "instance", "concurrency", "set", POOL, str(given.variants)]

@@ -8,33 +8,37 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance, ImageFilter
+from PIL import Image
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
+from resources.fonts import installed_fonts
 from resources.images import ImageStore, png
 from resources.postgres.queries import load
 from resources.settings import SettingError, Settings
-from service.contact_sheet import FinishedVariant, contact_sheet
+from service.contact_sheet import FinishedVariant, contact_sheet, plan_sheet
 from service.postgres import PostgresError
 from service.running import ServiceError, port_note, running_environment, start, stop
+from service.shop import Shop, image_url, store
 from service.state import State
-from stages.type.fonts import Fonts
-from stages.values import Detections, Layout, Overlap, Plan, Readability, Recognition, Verdict
+from stages.imaging.geometry import size_of
+from stages.pipeline import STAGE_NAMES
+from stages.values import Detections, Overlap, Plan, Readability, Recognition, Verdict
 
 TENANT = "demo-cafe"
 _STATEMENTS = Path(__file__).with_name("demo.sql")
-KOREAN = "오늘 볶은 원두로 내린 커피 한 잔, 아메리카노 3,900원"
-ENGLISH = "A cup of coffee from beans roasted today, americano 3,900 won"
+KOREAN = "나른한 오후를 깨우는 커피, 아메리카노 3,900원"
+ENGLISH = "The coffee that wakes a drowsy afternoon, americano 3,900 won"
 _GIVE_UP_S = 300.0
 _SIDE_PX = 1080
+# Left, top, right and bottom of the square; docs/licences.md names the photographers.
+_PHOTOGRAPHS = {"coffee": (200, 0, 600, 400), "chelsea": (151, 0, 451, 300), "rocket": (106, 0, 533, 427)}
 
 
 class DemoError(Exception):
@@ -48,31 +52,27 @@ class Demo:
     engine: Engine
     asset_root: Path
     state: State
-    job: UUID = field(default_factory=uuid4)
+    job: UUID = field(init=False)
     handed_over_s: float = 0.0
 
     def order(self) -> None:
         """What js does: the shop, the job, its copy in two languages."""
-        self._do("insert_tenant", tenant=TENANT, name="Demo Café")
-        self._do("insert_job", job=str(self.job), tenant=TENANT)
-        self._do("insert_inputs", job=str(self.job), korean=KOREAN, english=ENGLISH)
-        self._do("insert_copy", job=str(self.job), stage="ad_copy_kor", korean=KOREAN, english=None)
-        self._do("insert_copy", job=str(self.job), stage="ad_copy_eng", korean=None, english=ENGLISH)
+        shop = Shop(self.engine)
+        shop.add_tenant(TENANT, "Demo Café")
+        [self.job] = shop.order(tenant=TENANT, korean=KOREAN, english=ENGLISH)
+        shop.add_copy(self.job, korean=KOREAN, english=ENGLISH)
 
     def generate(self) -> None:
         """What ye does: three images one after another, then the hand-over."""
+        shop = Shop(self.engine)
         for number, image in enumerate(generated_images(), start=1):
-            variant, asset = str(uuid4()), uuid4()
-            url = f"/assets/ye/tenants/{TENANT}/generated/{datetime.now(UTC):%Y/%m/%d}/{asset}.png"
-            path = self.asset_root / url.removeprefix("/assets/")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            size = {"width_px": image.shape[1], "height_px": image.shape[0]}
-            self._do("insert_image", image=str(asset), url=url, tenant=TENANT, job=str(self.job), **size)
-            self._do("insert_variant", variant=variant, job=str(self.job), image=str(asset), number=number)
-            path.write_bytes(png(image))
-            self._do("image_is_done", variant=variant)
+            url = image_url(TENANT)
+            asset = shop.add_image(url, job=self.job, size=size_of(image))
+            [variant] = shop.add_variants(self.job, [asset])
+            store(self.asset_root, url, png(image))
+            shop.set_state(variant, "img_gen", "done")
             print(f"ye: image {number} of 3 is done", flush=True)
-        self._do("hand_over", job=str(self.job))
+        shop.hand_over(self.job)
         self.handed_over_s = time.monotonic()
         print("ye: the job is handed over; from here on nobody pushes anything", flush=True)
 
@@ -109,7 +109,6 @@ class Demo:
                     ad=images.load(row.ad_url),
                     detections=Detections.model_validate(results["yolo_detect"]),
                     plan=Plan.model_validate(results["planner"]),
-                    layout=Layout.model_validate(results["overlay"]),
                     recognition=Recognition.model_validate(results["ocr_eval"]),
                     readability=Readability.model_validate(results["readability_eval"]),
                     overlap=Overlap.model_validate(results["iou_eval"]),
@@ -118,52 +117,25 @@ class Demo:
                 {stage: float(latency_ms) for stage, latency_ms in row.latencies_ms.items()},
             )
 
-    def _do(self, query: str, **parameters: Any) -> None:
-        with self.engine.begin() as connection:
-            connection.execute(load(_STATEMENTS)[query], parameters)
-
     def _rows(self, query: str, **parameters: Any) -> Sequence[Any]:
         with self.engine.begin() as connection:
             return connection.execute(load(_STATEMENTS)[query], parameters).all()
 
 
 def generated_images() -> Iterator[NDArray[np.uint8]]:
-    """Three different pictures of one real photograph, each (1080, 1080, 3): room above, beside, and a close-up."""
+    """Squares of three photographs that scikit-image brings along, each of shape (1080, 1080, 3)."""
     from skimage import data
 
-    photograph = Image.fromarray(data.coffee())
-    mirrored = photograph.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    yield _graded(_with_room(photograph, above_px=200), brightness=1.0, color=1.0, contrast=1.0)
-    yield _graded(
-        _with_room(mirrored.crop((60, 0, 460, 400)), above_px=110, beside_px=110),
-        brightness=1.1,
-        color=0.9,
-        contrast=1.05,
-    )
-    yield _graded(photograph.crop((200, 0, 600, 400)), brightness=0.8, color=1.15, contrast=0.9)
-
-
-def _with_room(photograph: Image.Image, *, above_px: int = 0, beside_px: int = 0) -> Image.Image:
-    """The photograph on a larger canvas; its edge goes on there out of focus, as a table does."""
-    wide = np.pad(np.asarray(photograph), ((above_px, 0), (beside_px, 0), (0, 0)), mode="edge")
-    blurred = np.asarray(Image.fromarray(wide).filter(ImageFilter.GaussianBlur(14)))
-    y, x = np.mgrid[: wide.shape[0], : wide.shape[1]]
-    sharp = np.clip(np.minimum(y - above_px if above_px else 99, x - beside_px if beside_px else 99) / 12, 0, 1)
-    return Image.fromarray((blurred + (wide.astype(float) - blurred) * sharp[..., None]).astype(np.uint8))
-
-
-def _graded(picture: Image.Image, *, brightness: float, color: float, contrast: float) -> NDArray[np.uint8]:
-    picture = picture.resize((_SIDE_PX, _SIDE_PX), Image.Resampling.LANCZOS)
-    picture = ImageEnhance.Brightness(picture).enhance(brightness)
-    picture = ImageEnhance.Color(picture).enhance(color)
-    return np.asarray(ImageEnhance.Contrast(picture).enhance(contrast))
+    for name, square_px in _PHOTOGRAPHS.items():
+        square = Image.fromarray(getattr(data, name)()).crop(square_px)
+        yield np.asarray(square.resize((_SIDE_PX, _SIDE_PX), Image.Resampling.LANCZOS))
 
 
 def table(finished: Sequence[tuple[FinishedVariant, dict[str, float]]]) -> str:
     """Stage times and scores, one column per variant."""
     rows: list[tuple[str, list[str]]] = [
         (stage, [f"{times[stage]:.0f} ms" for _, times in finished])
-        for stage in sorted(finished[0][1], key=_STAGES.index)
+        for stage in sorted(finished[0][1], key=STAGE_NAMES.index)
     ]
     rows += [
         ("all stages", [f"{sum(times.values()):.0f} ms" for _, times in finished]),
@@ -177,11 +149,6 @@ def table(finished: Sequence[tuple[FinishedVariant, dict[str, float]]]) -> str:
     return "\n".join([head, *(f"{name:18}" + "".join(f"{cell:>12}" for cell in cells) for name, cells in rows)])
 
 
-_STAGES = (
-    "vlm_analyze", "yolo_detect", "planner", "overlay", "vlm_judge", "ocr_eval", "readability_eval", "iou_eval",
-)  # fmt: skip
-
-
 def play(state: State, running: Settings) -> str:
     """The whole demo on the service that runs with these settings; returns the line that says how it went."""
     demo = Demo(create_engine(running.require_database_url(), poolclass=NullPool), running.asset_root, state)
@@ -189,9 +156,12 @@ def play(state: State, running: Settings) -> str:
     demo.generate()
     seconds = demo.watch()
     finished = list(demo.finished())
-    sheet = state.folder / "contact-sheet.png"
-    sheet.write_bytes(png(contact_sheet([variant for variant, _ in finished], Fonts(running.font_folders))))
-    print(f"\n{table(finished)}\n\ncontact sheet: {sheet}")
+    print(f"\n{table(finished)}\n")
+    variants, fonts = [variant for variant, _ in finished], installed_fonts(running.font_folders)
+    for name, draw in (("ads", contact_sheet), ("plans", plan_sheet)):
+        sheet = state.folder / f"{name}.png"
+        sheet.write_bytes(png(draw(variants, fonts)))
+        print(f"{name}: {sheet}")
     return f"job done: {len(finished)} of {len(finished)} variants in {seconds:.1f} s"
 
 

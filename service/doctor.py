@@ -1,16 +1,20 @@
-"""`make doctor`: what each chosen backend needs, what of it is there, and whether it can run."""
+"""`make doctor`: what each chosen backend needs and whether it can run, and whether the service can fork its runs."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 from resources.loading.availability import findings
-from resources.settings import SettingError, Settings
+from resources.settings import PROJECT, SettingError, Settings
+from service.running import running_environment
+from service.state import State
 
 
 def main() -> int:
     try:
-        found = findings(Settings())
+        settings = Settings()
+        found = findings(settings)
     except SettingError as error:
         print(error, file=sys.stderr)
         return 1
@@ -19,7 +23,20 @@ def main() -> int:
         print(f"{backend}: {'can run' if runs else 'CANNOT RUN'}")
         for each in needed:
             print(f"  {each.what:24} {each.found}" + (f"  → {each.way_out}" if each.missing else ""))
-    return int(any(each.missing for needed in found.values() for each in needed))
+    problem = _fork_server_problem(State.of(settings))
+    print(f"fork server: {problem or 'no problem is known'}")
+    return int(problem is not None or any(each.missing for needed in found.values() for each in needed))
+
+
+def _fork_server_problem(state: State) -> str | None:
+    """Of the service that runs; None also where none does. It is asked in the service's own environment."""
+    variables = running_environment(state)
+    if variables is None:
+        return None
+    asked = subprocess.run(
+        [sys.executable, "-m", "orchestration"], cwd=PROJECT, env=variables, capture_output=True, text=True
+    )
+    return asked.stdout.strip() + asked.stderr.strip() if asked.returncode else None
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 -- name: begin_stage
--- Claims a variant for a run and commits it to running; NULL, or the run that holds the claim.
+-- Claims a variant for a run and sets it to running. Returns NULL, or the run that holds the claim.
 SELECT begin_stage(CAST(:variant AS uuid), :stage, :run, :ended_run);
 
 -- name: load_variant
 -- Everything a stage may read: ids, tenant, image, copy and the results of the stages before it.
-SELECT v.job_variants_id, v.job_id, v.img_asset_id, v.creation_order, v.created_at,
+SELECT v.job_variants_id, v.job_id, v.img_asset_id, v.created_at,
        i.image_url, coalesce(j.tenant_id, i.tenant_id) AS tenant_id,
        coalesce((SELECT nullif(btrim(c.ad_copy_kor), '') FROM txt_ad_copy_generations c
                  WHERE c.job_id = v.job_id AND c.generation_stage = 'ad_copy_kor' AND c.status = 'done'
@@ -26,15 +26,16 @@ LEFT JOIN yolo_runs d ON d.job_variants_id = v.job_variants_id AND d.is_current
 WHERE v.job_variants_id = CAST(:variant AS uuid);
 
 -- name: finish_stage
--- Proves the claim and returns the revision to store the result under; first statement of the storing transaction.
+-- Checks that the run holds the claim and returns the revision to store the result under. The first statement of the
+-- transaction that stores the result.
 SELECT finish_stage(CAST(:variant AS uuid), :stage, :run);
 
 -- name: fail_stage
--- Records why a stage failed; a final failure ends the variant.
+-- Records why a stage failed. A final failure ends the variant.
 SELECT fail_stage(CAST(:variant AS uuid), :stage, :run, :message, :final);
 
 -- name: complete_variant
--- Verifies all eight results, marks (iou_eval, done) and completes the job when it was the last.
+-- Verifies the results of all stages, completes the variant, and its job too if it was the last variant.
 SELECT * FROM complete_variant(CAST(:variant AS uuid));
 
 -- name: save_vlm_analyze
@@ -107,10 +108,10 @@ WITH result AS (
 INSERT INTO overlay_layouts (proposal_id, job_variants_id, layout, x_ratio, y_ratio, width_ratio, height_ratio,
                              latency_ms, revision)
 SELECT p.proposal_id, CAST(:variant AS uuid), value,
-       (value -> 'text_rect' ->> 'x')::numeric, (value -> 'text_rect' ->> 'y')::numeric,
-       (value -> 'text_rect' ->> 'width')::numeric, (value -> 'text_rect' ->> 'height')::numeric,
+       (drawn ->> 'x')::numeric, (drawn ->> 'y')::numeric, (drawn ->> 'width')::numeric, (drawn ->> 'height')::numeric,
        :latency_ms, :revision
-FROM result LEFT JOIN planner_proposals p ON p.job_variants_id = CAST(:variant AS uuid) AND p.is_current
+FROM (SELECT value, coalesce(value -> 'ink', value -> 'text_rect') AS drawn FROM result) AS layout
+LEFT JOIN planner_proposals p ON p.job_variants_id = CAST(:variant AS uuid) AND p.is_current
 ON CONFLICT (job_variants_id) WHERE is_current DO UPDATE
 SET proposal_id = excluded.proposal_id, layout = excluded.layout, x_ratio = excluded.x_ratio,
     y_ratio = excluded.y_ratio, width_ratio = excluded.width_ratio, height_ratio = excluded.height_ratio,
@@ -147,97 +148,95 @@ SET overlay_id = excluded.overlay_id, metrics = excluded.metrics, latency_ms = e
 -- The verdict on the finished ad, in the transaction of the last stage.
 UPDATE jobs_variants SET verdict = CAST(:verdict AS jsonb) WHERE job_variants_id = CAST(:variant AS uuid);
 
--- name: find_startable_variants
--- Variants ready for a run, with the stage to start at: the one after their state, or an earlier one whose result is
--- missing or stale. The tenants take turns, each with its oldest state first; the turn is the first variant's 1.
--- Partitions with a run in flight are left out.
-SELECT found.job_variants_id, found.job_id, found.tenant_id, found.current_step, found.status, found.state_revision,
-       found.retry_count, found.held_by, found.turn,
-       variant_step_at(least(variant_step_position(found.current_step) + CASE found.status WHEN 'done' THEN 1 ELSE 0 END,
-                             first_stale_position(found.job_variants_id))) AS start_stage
-FROM (
-    SELECT v.job_variants_id, v.job_id, j.tenant_id, v.current_step, v.status, v.state_revision, v.retry_count,
-           CASE WHEN v.claim_revision IS NOT NULL THEN v.claimed_by END AS held_by,
-           row_number() OVER (PARTITION BY j.tenant_id ORDER BY v.state_revision) AS turn
-    FROM jobs_variants v
-    LEFT JOIN jobs j ON j.job_id = v.job_id
-    WHERE ((v.status = 'done' AND v.current_step <> 'iou_eval') OR (v.status = 'queued' AND v.current_step <> 'img_gen'))
-      AND v.job_variants_id <> ALL (CAST(:in_flight AS uuid[]))
-    ORDER BY turn, v.state_revision
-    LIMIT :most
-) AS found
-ORDER BY found.turn, found.state_revision;
-
 -- name: any_startable_variant
--- Whether any variant is ready for a run, in flight or not: what a waiting sensor looks at every few seconds.
-SELECT EXISTS (
-    SELECT 1 FROM jobs_variants
-    WHERE (status = 'done' AND current_step <> 'iou_eval') OR (status = 'queued' AND current_step <> 'img_gen'));
+-- Whether any variant is startable, also if its run is in flight. A waiting sensor asks this every few seconds.
+SELECT EXISTS (SELECT 1 FROM jobs_variants WHERE is_startable(current_step, status));
 
--- name: request_variants
--- Takes the states that a sensor is about to ask runs for, and returns those it got. A state stays with the first
--- sensor that took it; after the given seconds another may have it.
-INSERT INTO variant_requests AS r (job_variants_id, state_revision, requested_by)
-SELECT asked.job_variants_id, asked.state_revision, :sensor
-FROM unnest(CAST(:variants AS uuid[]), CAST(:revisions AS bigint[])) AS asked (job_variants_id, state_revision)
-WHERE EXISTS (SELECT 1 FROM jobs_variants v WHERE v.job_variants_id = asked.job_variants_id)
-ORDER BY asked.job_variants_id
-ON CONFLICT (job_variants_id) DO UPDATE
-SET state_revision = excluded.state_revision, requested_by = excluded.requested_by, requested_at = clock_timestamp()
-WHERE r.state_revision < excluded.state_revision OR r.requested_by = excluded.requested_by
-   OR r.requested_at < clock_timestamp() - make_interval(secs => :kept_s)
-RETURNING r.job_variants_id;
+-- name: request_startable_variants
+-- Finds variants that wait for a run, and records that this sensor requests their runs.
+SELECT job_variants_id, job_id, tenant_id, current_step, status, state_revision, held_by, requested_before, start_stage
+FROM request_startable_variants(:sensor, CAST(:in_flight AS uuid[]), :most, make_interval(secs => :kept_s));
+
+-- name: record_run_outcome
+-- Records that the run requested for a state is over while the variant is still in it, so that no other is requested.
+UPDATE variant_requests SET run_outcome = :outcome
+WHERE job_variants_id = CAST(:variant AS uuid) AND state_revision = :state_revision
+RETURNING job_variants_id;
+
+-- name: find_held_variants
+-- Startable variants with no run in flight that are still claimed: their run ended between two stages.
+SELECT job_variants_id, state_revision, claimed_by AS held_by,
+       variant_start_stage(job_variants_id, current_step, status) AS start_stage
+FROM jobs_variants
+WHERE is_startable(current_step, status) AND claimed_by IS NOT NULL AND claim_revision IS NOT NULL
+  AND job_variants_id <> ALL (CAST(:in_flight AS uuid[]))
+ORDER BY state_revision
+LIMIT :most;
+
+-- name: find_unbegun_variants
+-- Startable variants with no run in flight although one was requested, and whose pause is over. Without those whose run
+-- an operator terminated.
+SELECT v.job_variants_id, v.state_revision,
+       CASE WHEN v.claim_revision IS NOT NULL THEN v.claimed_by END AS held_by,
+       variant_start_stage(v.job_variants_id, v.current_step, v.status) AS start_stage
+FROM jobs_variants v
+JOIN variant_requests r ON r.job_variants_id = v.job_variants_id AND r.state_revision = v.state_revision
+WHERE is_startable(v.current_step, v.status) AND r.run_outcome IS DISTINCT FROM 'terminated'
+  AND v.updated_at < clock_timestamp() - requeue_pause(r.requeues)
+  AND v.job_variants_id <> ALL (CAST(:in_flight AS uuid[]))
+ORDER BY v.state_revision
+LIMIT :most;
 
 -- name: notify_shutdown
--- Ends the wait of every sensor, before the service stops.
+-- Ends the wait of every sensor before the service stops.
 SELECT pg_notify('job_variant_sensors', 'shutdown');
 
 -- name: find_running_variants
--- Variants in work, with the run that claimed them, whose state is at least as old as the given seconds.
+-- Variants that a run works on, with the run that claimed them, and whose state was written at least so many seconds
+-- ago.
 SELECT job_variants_id, current_step, claimed_by
 FROM jobs_variants
-WHERE status = 'running' AND current_step <> 'img_gen'
+WHERE is_at_work(current_step, status)
   AND updated_at < clock_timestamp() - make_interval(secs => :older_than_s)
 ORDER BY updated_at
 LIMIT :most;
 
 -- name: find_unsettled_jobs
--- Jobs in our hands whose variants have all ended, but which nobody has settled: handed over late, or a lost variant.
+-- Jobs handed over to us whose variants have all ended, but which are not done or failed yet: the hand-over came last,
+-- or a variant was deleted.
 SELECT j.job_id
 FROM jobs j
 WHERE j.status NOT IN ('done', 'failed')
-  AND j.current_step IN ('vlm_analyze', 'yolo_detect', 'planner', 'overlay', 'vlm_judge', 'ocr_eval',
-                         'readability_eval', 'iou_eval')
+  AND j.current_step = ANY (variant_stages())
   AND EXISTS (SELECT 1 FROM jobs_variants v WHERE v.job_id = j.job_id)
-  AND NOT EXISTS (SELECT 1 FROM jobs_variants v WHERE v.job_id = j.job_id
-                  AND v.status <> 'failed' AND NOT (v.status = 'done' AND v.current_step = 'iou_eval'))
+  AND NOT EXISTS (SELECT 1 FROM jobs_variants v WHERE v.job_id = j.job_id AND NOT has_ended(v.current_step, v.status))
 LIMIT :most;
 
 -- name: settle_job
--- Settles a job from its variants; idempotent.
+-- Sets a job to done or failed when all its variants have ended.
 SELECT * FROM settle_job(CAST(:job AS uuid));
 
 -- name: recover_stage
--- Sets right a stage left running by a run that has ended; returns what was done.
+-- Repairs a stage that an ended run left running. Returns what was done.
 SELECT recover_stage(CAST(:variant AS uuid), :ended_run);
 
 -- name: end_terminated_stage
--- Ends a variant whose run an operator terminated, unless it was moved since.
+-- Fails a variant whose run an operator terminated, unless somebody has moved it since.
 SELECT end_terminated_stage(CAST(:variant AS uuid), :ended_run);
 
 -- name: requeue_variant
--- Asks for a new run of a startable variant whose last run ended before its stage began, with growing pauses.
-SELECT nudge_variant(CAST(:variant AS uuid), :state_revision);
+-- Gives a startable variant whose run ended before its stage began a new revision, so that a new run is requested.
+SELECT requeue_variant(CAST(:variant AS uuid), :state_revision);
 
 -- name: find_ended_variants
--- Of the given variants those that have ended, with when, and those that have no row any more, without.
+-- Those of the given variants that have ended, with the time. For those that have no row any more the time is NULL.
 SELECT asked.job_variants_id, v.updated_at AS ended_at
 FROM unnest(CAST(:variants AS uuid[])) AS asked (job_variants_id)
 LEFT JOIN jobs_variants v USING (job_variants_id)
-WHERE v.job_variants_id IS NULL OR v.status = 'failed' OR (v.status = 'done' AND v.current_step = 'iou_eval');
+WHERE v.job_variants_id IS NULL OR has_ended(v.current_step, v.status);
 
 -- name: find_used_pictures
--- Of the given URLs those that a row refers to.
+-- Those of the given URLs that a row refers to.
 SELECT asked.url
 FROM unnest(CAST(:urls AS text[])) AS asked (url)
 WHERE EXISTS (SELECT 1 FROM image_assets i WHERE i.image_url = asked.url)
@@ -246,11 +245,11 @@ WHERE EXISTS (SELECT 1 FROM image_assets i WHERE i.image_url = asked.url)
    OR EXISTS (SELECT 1 FROM planner_proposals p WHERE p.picture_url = asked.url);
 
 -- name: order_parallel
--- Records how many variants people want to run at a time.
+-- Records how many variants an operator wants to run at a time.
 INSERT INTO parallel_order (variants) VALUES (:variants)
 ON CONFLICT (only_row) DO UPDATE SET variants = excluded.variants, ordered_at = clock_timestamp()
 RETURNING variants;
 
 -- name: parallel_order
--- What people last wanted, and when.
+-- How many variants the operator last wanted to run at a time, and when.
 SELECT variants, ordered_at FROM parallel_order;

@@ -1,4 +1,4 @@
-"""Is the finished ad what its layout says, and the layout what was ordered? No recogniser is asked."""
+"""Proof by drawing that the finished ad shows its layout, and the layout the ordered copy. No OCR takes part."""
 
 from __future__ import annotations
 
@@ -7,30 +7,31 @@ from itertools import pairwise
 
 import numpy as np
 
-from stages.imaging.geometry import Corners, Image
+from stages.imaging.arrays import Picture
+from stages.imaging.geometry import Corners, area, overlap_area
 from stages.type.ad_copy import normalise_copy
 from stages.type.fonts import Fonts
-from stages.type.glyphs import advances, drawn, runs_ink
+from stages.type.glyphs import advances, draw_layout, runs_ink
 from stages.type.text_metrics import without_spaces
 from stages.values import Fidelity, Layout, Rect, Size, TextLine
 
 DIFFERS = 40
-"""Levels of 255, in any channel. Below lies what a change of file format does, above what the eye sees."""
+"""Levels of 255, in any channel. Saving in another format changes less; what the eye sees is more."""
 
 
-def fidelity(original: Image, rendered: Image, layout: Layout, copy: str, fonts: Fonts) -> Fidelity:
-    """Draws the layout again and looks for the largest connected area where the ad is something else.
+def fidelity(original: Picture, rendered: Picture, layout: Layout, copy: str, fonts: Fonts) -> Fidelity:
+    """Draws the layout again and finds the largest connected area where the ad differs from it.
 
-    Both pictures are (height, width, 3) uint8 RGB of the layout's size. The layout is held against the copy that was
-    ordered, the picture's borders and itself: no glyph missing, lines in order and apart, letters as far apart as
-    the font has them.
+    Both pictures are (height, width, 3) uint8 RGB of the layout's size. The layout itself is checked too: it has the
+    ordered copy, no missing glyph, a distance from the borders, lines that are in order and apart, and letters as far
+    apart as their font sets them.
     """
     difference, where = _largest_difference(original, rendered, layout, fonts)
     inks = [runs_ink(line.runs, layout.font_size_of(line), fonts) for line in layout.lines]
-    said = " ".join(line.text for line in layout.lines)
+    text_of_lines = " ".join(line.text for line in layout.lines)
     as_ordered = all(
         without_spaces(text) == without_spaces(normalise_copy(copy))
-        for text in (layout.text, said, "".join(_glyphs(layout.lines)))
+        for text in (layout.text, text_of_lines, "".join(_glyphs(layout.lines)))
     )
     missing = sum(len(fonts.missing(run.face, run.text)) for line in layout.lines for run in line.runs)
     found = {
@@ -44,14 +45,16 @@ def fidelity(original: Image, rendered: Image, layout: Layout, copy: str, fonts:
         "lines_in_order": all(upper[1] + upper[3] < lower[1] + lower[3] for upper, lower in pairwise(inks)),
         "displaced_em": max(_displaced_em(line, layout, fonts) for line in layout.lines),
     }
-    return Fidelity.model_validate({**found, "reason": _reason(difference, where, as_ordered, said)})
+    return Fidelity.model_validate({**found, "reason": _reason(difference, where, as_ordered, text_of_lines)})
 
 
-def _largest_difference(original: Image, rendered: Image, layout: Layout, fonts: Fonts) -> tuple[float, Rect | None]:
-    """Its area in squares of the smallest type's em, and its box."""
+def _largest_difference(
+    original: Picture, rendered: Picture, layout: Layout, fonts: Fonts
+) -> tuple[float, Rect | None]:
+    """The area of the largest difference, in squared em of the smallest type, and its box; 0 and None without any."""
     import cv2
 
-    again = drawn(original, layout, fonts)
+    again = draw_layout(original, layout, fonts)
     differs = (cv2.absdiff(again, rendered).max(axis=2) > DIFFERS).astype(np.uint8)
     if not differs.any():
         return 0.0, None
@@ -71,20 +74,17 @@ def _short_side_px(size: Size) -> int:
 
 
 def _least_margin_px(inks: Sequence[Corners], size: Size) -> int:
-    """Negative where ink lies beyond the border."""
+    """The least distance of ink from the picture's border; negative where ink lies beyond it."""
     return min(min(left, top, size.width_px - right, size.height_px - bottom) for left, top, right, bottom in inks)
 
 
 def _overlap(upper: Corners, lower: Corners) -> float:
-    """The share of the lower of the two ink rectangles that both have."""
-    width = min(upper[2], lower[2]) - max(upper[0], lower[0])
-    height = min(upper[3], lower[3]) - max(upper[1], lower[1])
-    areas = [(right - left) * (bottom - top) for left, top, right, bottom in (upper, lower)]
-    return max(0, width) * max(0, height) / min(areas)
+    """The share of the smaller of two ink rectangles that lies in the other."""
+    return float(overlap_area(upper, lower) / min(area(upper), area(lower)))
 
 
 def _displaced_em(line: TextLine, layout: Layout, fonts: Fonts) -> float:
-    """How far a run is from where the font's advance widths put it after the one before."""
+    """The largest distance, in em, of a run from the place after the run before it, by the font's advance widths."""
     size_px = layout.font_size_of(line)
     widths = advances([(run.text, run.face) for run in line.runs], size_px, fonts)
     gaps = [
@@ -97,9 +97,9 @@ def _displaced_em(line: TextLine, layout: Layout, fonts: Fonts) -> float:
     return max(gaps, default=0.0) / size_px
 
 
-def _reason(difference: float, where: Rect | None, as_ordered: bool, said: str) -> str:
+def _reason(difference: float, where: Rect | None, as_ordered: bool, text: str) -> str:
     if not as_ordered:
-        return f"the ad says {said!r}, which is not the copy that was ordered"
+        return f"the ad says {text!r}, which is not the copy that was ordered"
     if where is None:
         return "the ad is what its layout says, pixel by pixel, and says what was ordered"
     return (

@@ -1,18 +1,18 @@
-"""How much of each object lies under the text: IoU, and coverage, which is what counts."""
+"""How much of each object lies under the text: the IoU, and the coverage, by which an ad is judged."""
 
 from __future__ import annotations
 
-from stages.imaging.geometry import intersections, union_area
+from stages.imaging.geometry import intersections, overlap_area, union_area
 from stages.values import DetectedObject, Detections, Layout, ObjectOverlap, Overlap, Panel, Rect
 
 COVERAGE_LIMIT = 0.02
 """An object is overlapped when more than this share of it lies under ink; IoU misses small objects."""
 HIDES = 0.5
-"""Opacity from which what lies under a panel counts as hidden."""
+"""A panel of at least this opacity hides what lies under it."""
 
 
 def overlap(layout: Layout, detections: Detections) -> Overlap:
-    """The ink of the drawn lines against each object, objects in their given order.
+    """IoU and coverage of each object by the ink of the drawn lines, in the order of the detections.
 
     IoU = |A∩B| / |A∪B|, coverage = |A∩B| / |B|, text on objects = |A ∩ ∪B| / |A|, with A the union of the
     ink rectangles of the lines, in fractions of the picture.
@@ -46,7 +46,7 @@ def _against(found: DetectedObject, ink: list[Rect], text_area: float) -> Object
 def _hidden(found: DetectedObject, panel: Panel | None) -> float:
     if panel is None or panel.opacity < HIDES:
         return 0.0
-    return _fraction(found.box.intersection_area(panel.rect), found.box.area)
+    return _fraction(float(overlap_area(found.box.corners, panel.rect.corners)), found.box.area)
 
 
 def _fraction(part: float, whole: float) -> float:

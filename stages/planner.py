@@ -1,4 +1,4 @@
-"""Where the copy goes: ranked regions that hold it, clear of objects and calm; each with its reasons."""
+"""Where the copy goes: regions that are large enough, calm and clear of objects, ranked, each with its reasons."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stages.imaging.geometry import Bits, Image, Mask, inner_corners, size_of
+from stages.imaging.arrays import Bits, Indices, Mask, Picture
+from stages.imaging.geometry import inner_corners, iou, size_of
 from stages.placement.importance import Grid
 from stages.placement.maps import PlacementMaps, placement_maps
 from stages.placement.search import (
@@ -18,7 +19,6 @@ from stages.placement.search import (
     NARROWEST,
     WEIGHTS,
     Candidates,
-    Indices,
     SearchSpec,
     Shape,
     margins,
@@ -34,24 +34,24 @@ _ALIKE = 0.4
 """Regions that overlap by more than this IoU are one idea; only the better one is proposed."""
 
 _TAIL = 2
-"""Places over objects that are still offered behind narrow free ones, for copy that is too long for those."""
+"""So many places over objects are offered after the narrow free ones, for copy that is too long for those."""
 
 
 class Tier(NamedTuple):
-    """One round of the search: which regions it may propose, and how the words call them."""
+    """One round of the search: its name in the proposals, what it searches, and how many regions it may propose."""
 
     source: str
     spec: SearchSpec
     most: int
 
 
-def plan(image: Image, detections: Detections, forbidden_mask: Mask, analysis: Analysis, copy: str) -> Plan:
-    """At most eight regions for the copy, best first; the same values give the same plan.
+def plan(image: Picture, detections: Detections, forbidden_mask: Mask, analysis: Analysis, copy: str) -> Plan:
+    """At most eight regions for the copy, best first. The same input gives the same plan.
 
     `image` is (height, width, 3) uint8 RGB, `forbidden_mask` (height, width) uint8, 255 = keep clear.
-    Regions are at least 0.5 × 0.12 of the picture, inside safe margins and clear of objects. Only where there is no
-    such place come narrower columns, then places that reach the picture's edge, whose text is set in from it, and
-    then the least harmful place, which needs a panel.
+    Regions are at least 0.5 × 0.12 of the picture, inside safe margins and clear of objects. Only where no such place
+    exists are others proposed, in this order: narrower columns; places that reach the picture's edge, with their text
+    set in from it; the least harmful places over objects, which need a panel.
     Raises StageError when mask or detections belong to a picture of another size, or there is no copy.
     """
     size = size_of(image)
@@ -112,17 +112,13 @@ def _from_tier(
 
 
 def _diverse(found: Candidates, ranked: Indices, most: int) -> list[int]:
-    """The best rows of which no two are nearly the same region."""
+    """Rows of candidates, best first, no two of which are nearly the same region."""
     picked: list[int] = []
+    corners = np.concatenate([found.regions[:, :2], found.regions[:, :2] + found.regions[:, 2:]], axis=1)
     while ranked.size and len(picked) < most:
-        best, others = ranked[0], found.regions[ranked]
+        best = ranked[0]
         picked.append(int(best))
-        x, y, width, height = found.regions[best]
-        across = np.minimum(others[:, 0] + others[:, 2], x + width) - np.maximum(others[:, 0], x)
-        down = np.minimum(others[:, 1] + others[:, 3], y + height) - np.maximum(others[:, 1], y)
-        common = np.maximum(across, 0) * np.maximum(down, 0)
-        iou = common / (others[:, 2] * others[:, 3] + width * height - common)
-        ranked = ranked[iou <= _ALIKE]
+        ranked = ranked[iou(corners[ranked], corners[best]) <= _ALIKE]
     return picked
 
 
@@ -161,7 +157,7 @@ def _words(region: Rect, tier: Tier, occlusion: float, shape: Shape, calm: float
 
 
 def place(region: Rect) -> str:
-    """Where a region lies, as people say it: "bottom band", "upper left"."""
+    """Where a region lies, in words: "bottom band", "upper left"."""
     x, y = region.x + region.width / 2, region.y + region.height / 2
     down = "top" if y < 0.22 else "upper" if y < 0.42 else "middle" if y < 0.58 else "lower" if y < 0.78 else "bottom"
     if region.width >= 0.7 or abs(x - 0.5) < 0.06:

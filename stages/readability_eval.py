@@ -1,4 +1,4 @@
-"""The contrast of the glyphs as drawn against the pixels beside them, as a distribution."""
+"""The contrast between the drawn glyphs and the pixels next to them, as a distribution over those pixels."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stages.imaging.arrays import Floats, Mask, Picture
 from stages.imaging.contrast import RING_PX, contrast_ratio, is_large_text, needed
-from stages.imaging.geometry import Floats, Image, bounds, ring, size_of
+from stages.imaging.geometry import Corners, grown, size_of
+from stages.imaging.morphology import bounds, ring
 from stages.type.fonts import Fonts
 from stages.type.glyphs import line_mask, without_glyphs
-from stages.values import Layout, Readability, Rgb, StageError, TextLine
+from stages.values import Layout, Readability, Rgb, Size, StageError, TextLine
 
 
 class _LineContrast(NamedTuple):
@@ -25,14 +27,14 @@ class _LineContrast(NamedTuple):
         return float(np.percentile(self.ratios, 1, method="lower"))
 
 
-def measure(original: Image, rendered: Image, layout: Layout, fonts: Fonts) -> Readability:
+def measure(original: Picture, rendered: Picture, layout: Layout, fonts: Fonts) -> Readability:
     """WCAG ratios of each line's measured colour against the ring of up to 3 px around its glyphs.
 
-    The colour is read from the fully covered pixels of `rendered`, never taken from the layout. The ring is
-    taken from the picture without the glyphs (panel included) and from the finished ad, whichever is worse at
-    each pixel, so a panel that was not drawn or a second text in the ring counts. The percentiles
-    are over all lines; AA, AAA and the score follow the weakest line, which good ones must not hide. Both
-    pictures are (height, width, 3) uint8 RGB; StageError when one has another size than the layout.
+    The colour is measured on the fully covered pixels of `rendered`; the layout's colour is not used. Each pixel of
+    the ring is taken both from the original with its panel and from the finished ad, and the worse of the two
+    contrasts counts: a panel that was not drawn, or other text in the ring, then shows. The percentiles are over all
+    lines. AA, AAA and the score are those of the weakest line. Both pictures are (height, width, 3) uint8 RGB.
+    Raises StageError when one of them has another size than the layout.
     """
     for name, picture in (("original", original), ("rendered", rendered)):
         if size_of(picture) != layout.size:
@@ -59,9 +61,9 @@ def measure(original: Image, rendered: Image, layout: Layout, fonts: Fonts) -> R
     )
 
 
-def _line_contrast(ground: Image, rendered: Image, layout: Layout, line: TextLine, fonts: Fonts) -> _LineContrast:
+def _line_contrast(ground: Picture, rendered: Picture, layout: Layout, line: TextLine, fonts: Fonts) -> _LineContrast:
     mask = line_mask(layout, line, fonts)
-    left, top, right, bottom = _around(mask)
+    left, top, right, bottom = _around(mask, layout.size)
     mask, under, drawn = (
         mask[top:bottom, left:right],
         ground[top:bottom, left:right],
@@ -74,12 +76,11 @@ def _line_contrast(ground: Image, rendered: Image, layout: Layout, line: TextLin
     return _LineContrast(line.text, (int(fill[0]), int(fill[1]), int(fill[2])), ratios, int(cores.sum()))
 
 
-def _around(mask: Image) -> tuple[int, int, int, int]:
+def _around(mask: Mask, size: Size) -> Corners:
     found = bounds(mask)
     if found is None:
         raise StageError("the layout draws no pixel in the picture; run overlay again")
-    left, top, right, bottom = found
-    return max(0, left - RING_PX), max(0, top - RING_PX), right + RING_PX, bottom + RING_PX
+    return grown(found, RING_PX, size)
 
 
 def _large(layout: Layout) -> bool:

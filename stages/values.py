@@ -1,4 +1,4 @@
-"""What travels between the stages: frozen, typed, and the JSON that is stored.
+"""The values that stages pass on: frozen, typed, and stored as JSON.
 
 Coordinates are normalised to the image (0…1, origin top left) unless a name ends in `_px`.
 Colours are sRGB triples 0…255. Every value round-trips through `model_dump(mode="json")`.
@@ -6,9 +6,9 @@ Colours are sRGB triples 0…255. Every value round-trips through `model_dump(mo
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Channel = Annotated[int, Field(ge=0, le=255)]
@@ -48,15 +48,10 @@ class Rect(Value):
     def area(self) -> float:
         return self.width * self.height
 
-    def intersection_area(self, other: Rect) -> float:
-        width = min(self.right, other.right) - max(self.x, other.x)
-        height = min(self.bottom, other.bottom) - max(self.y, other.y)
-        return max(0.0, width) * max(0.0, height)
-
-    def iou(self, other: Rect) -> float:
-        """|A∩B| / |A∪B|."""
-        common = self.intersection_area(other)
-        return common / (self.area + other.area - common)
+    @property
+    def corners(self) -> tuple[float, float, float, float]:
+        """(left, top, right, bottom), in fractions."""
+        return self.x, self.y, self.right, self.bottom
 
     def corners_px(self, size: Size) -> tuple[float, float, float, float]:
         """(left, top, right, bottom) in px, not rounded."""
@@ -76,7 +71,7 @@ class Rect(Value):
 
 
 class ModelInfo(Value):
-    """Which model said it, so that any stored figure can be traced and repeated."""
+    """Which model made a result, so that any stored figure can be traced to it and repeated."""
 
     provider: str
     model: str
@@ -114,8 +109,12 @@ class Analysis(Value):
 # yolo_detect ---------------------------------------------------------------------------------
 
 
+OBJECT_MARGIN = 0.012
+"""Kept clear around each object, of a side of the picture: text that touches an object looks as if it covered it."""
+
+
 class DetectedObject(Value):
-    """Something text should not cover; `weight` says how much it matters beside others."""
+    """Something that text should not cover. `weight` is its importance: twice the weight, twice as bad to cover."""
 
     label: str
     score: Fraction
@@ -138,8 +137,8 @@ class Detections(Value):
 class Proposal(Value):
     """One place for the copy: the score (higher is better) and what it is made of, by reason.
 
-    `occlusion` is the share of the region's area that is forbidden, 0…1; `inset` the distance the text keeps from the
-    region's edges, of the picture's shorter side.
+    `occlusion` is the share of the region's area that is forbidden, 0…1. `inset` is the least distance of the text from
+    the region's edges, as a share of the picture's shorter side.
     """
 
     region: Rect
@@ -154,7 +153,7 @@ class Proposal(Value):
 class Plan(Value):
     """Proposals ranked best first; `chosen` is an index into them.
 
-    `needs_panel` marks a plan made where nothing was free: text there covers something and gets a panel.
+    `needs_panel` is true where no region was free: the text there covers an object, and a panel is drawn under it.
     """
 
     proposals: tuple[Proposal, ...] = Field(min_length=1)
@@ -187,7 +186,7 @@ class GlyphRun(Value):
 
 
 class TextLine(Value):
-    """One drawn line; `ink` bounds the pixels its glyphs touch, stroke included.
+    """One drawn line; `ink` bounds the pixels its glyphs touch.
 
     `font_size_px` is None where the line has the layout's size; a secondary line is smaller.
     """
@@ -201,7 +200,7 @@ class TextLine(Value):
 class Panel(Value):
     """A plate under the text: `rect` filled with `color` at `opacity`, corners rounded by `radius_px`.
 
-    Outside `rect` the opacity falls to zero over `feather_px`: 0 is a plate with an edge, more a soft scrim.
+    Outside `rect` the opacity falls to zero over `feather_px`: 0 makes a plate with a sharp edge, more a soft scrim.
     """
 
     rect: Rect
@@ -211,25 +210,34 @@ class Panel(Value):
     feather_px: float = 0.0
 
 
+_RETIRED_FROM_LAYOUT = frozenset(("text_rect", "stroke", "stroke_width_px"))
+"""Fields that layouts stored before version 0.2.0 have besides: the ink once more, and a stroke that never was."""
+
+
 class Layout(Value):
-    """The text as drawn. `text_rect` is the block the lines were set in, `ink` bounds its actual pixels."""
+    """The text as drawn. `region` is where the planner put it, `ink` bounds the pixels that its glyphs touch."""
 
     text: str
     lines: tuple[TextLine, ...] = Field(min_length=1)
     region: Rect
-    text_rect: Rect
     ink: Rect
     face: FontFace
     font_size_px: int
     line_height_px: int
     fill: Rgb
-    stroke: Rgb | None = None
-    stroke_width_px: int = 0
     panel: Panel | None = None
     contrast_p1: float
     proposal: int
     size: Size
     warnings: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_retired_fields(cls, given: Any) -> Any:
+        """Layouts that an older version stored can still be read."""
+        if not isinstance(given, dict):
+            return given
+        return {name: value for name, value in given.items() if name not in _RETIRED_FROM_LAYOUT}
 
     def font_size_of(self, line: TextLine) -> int:
         """In px."""
@@ -292,11 +300,13 @@ class Recognition(Value):
 
 
 class Fidelity(Value):
-    """Whether the finished ad is what its layout says, and the layout what was ordered.
+    """The proof by drawing: does the finished ad show its layout, and does the layout show the ordered copy?
 
-    An em is the font size of the smallest line; shares are of the picture's short side; `least_margin_share` is
-    negative where ink lies beyond the border. `lines_overlap` is the share of a line's ink rectangle that lies in its
-    neighbour's, `displaced_em` how far letters are from where their font puts them.
+    An em is the font size of the smallest line; shares are of the picture's short side. `largest_difference_em2` is the
+    area of the largest connected place, `differs_at`, where the ad differs from its layout drawn again.
+    `least_margin_share` is negative where ink lies beyond the border. `lines_overlap` is the largest share of a line's
+    ink rectangle that lies in the next line's. `displaced_em` is the largest distance of a run from where the advance
+    widths of its font put it.
     """
 
     largest_difference_em2: float
@@ -352,13 +362,13 @@ class Overlap(Value):
     reason: str
 
 
-# What becomes of the ad --------------------------------------------------------------------------
+# verdict ----------------------------------------------------------------------------------------
 
 Outcome = Literal["pass", "warn", "fail"]
 
 
 class Reason(Value):
-    """One thing against an ad, for people who read English or Korean."""
+    """One reason against an ad, in English and in Korean."""
 
     outcome: Outcome
     english: str

@@ -1,4 +1,4 @@
-"""From the objects a detector found to what the text must not cover."""
+"""What the text must not cover: the objects that a detector found, and the mask of the pixels to keep clear."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stages.imaging.geometry import Bits, Mask, outer_corners
-from stages.values import DetectedObject, Detections, ModelInfo, Rect, Size, StageError
+from stages.imaging.arrays import Bits, Mask
+from stages.imaging.geometry import outer_corners
+from stages.imaging.morphology import widen
+from stages.values import OBJECT_MARGIN, DetectedObject, Detections, ModelInfo, Rect, Size, StageError
 
-MARGIN = 0.012
-"""Around each object, of the shorter side: text that touches an object looks as if it covered it."""
 
-
-def forbid(
+def detections_with_mask(
     found: Sequence[DetectedObject], size: Size, model: ModelInfo, masks: Sequence[Mask] | None = None
 ) -> tuple[Detections, Mask]:
-    """The objects in a fixed order and the forbidden mask, (height, width) uint8, 255 = keep clear.
+    """The objects, surest first, and the forbidden mask, (height, width) uint8, 255 = keep clear.
 
-    Boxes are clipped to the picture, those without area are dropped. `masks` are one per object,
-    (height, width), non-zero on the object; where given they are kept clear instead of the box. Raises
-    StageError for a mask of another size.
+    Boxes are clipped to the picture, and those without area are dropped. `masks`, where the detector gives them, are
+    one per object, (height, width), non-zero on the object; they are then kept clear in place of the boxes. Around each
+    object OBJECT_MARGIN of the shorter side is kept clear as well. Raises StageError for a mask of another size.
     """
     if masks is not None and len(masks) != len(found):
         raise StageError(f"the detector gave {len(masks)} masks for {len(found)} objects; it must give one for each")
@@ -50,23 +49,11 @@ def _order(found: DetectedObject) -> tuple[float, str, float, float, float, floa
 
 
 def _keep_clear(forbidden: Bits, box: Rect, size: Size, mask: Mask | None) -> None:
-    margin_px = round(MARGIN * min(size.width_px, size.height_px))
+    margin_px = round(OBJECT_MARGIN * min(size.width_px, size.height_px))
     if mask is None:
         left, top, right, bottom = outer_corners(box, size, margin_px)
         forbidden[top:bottom, left:right] = True
         return
     if mask.shape != forbidden.shape:
         raise StageError(f"an object mask has shape {mask.shape}, the picture {forbidden.shape} (height, width)")
-    forbidden |= _widened(mask > 0, margin_px)
-
-
-def _widened(bits: Bits, margin_px: int) -> Bits:
-    """The set grown by a square of `margin_px` to each side, one axis after the other."""
-    for axis in (0, 1):
-        counts = np.cumsum(
-            np.pad(bits, [(margin_px + 1, margin_px) if a == axis else (0, 0) for a in (0, 1)]), axis=axis
-        )
-        window, length = 2 * margin_px + 1, bits.shape[axis]
-        ends = np.take(counts, np.arange(window, window + length), axis=axis)
-        bits = ends > np.take(counts, np.arange(length), axis=axis)
-    return bits
+    forbidden |= widen(mask > 0, margin_px)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from stages.imaging.resizing import Picture
+from stages.imaging.arrays import Picture
 from stages.values import LineToRead, Rect, Rgb, Script, Size
 
 NANUM = Path("/usr/share/fonts/truetype/nanum")

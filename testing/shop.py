@@ -1,26 +1,17 @@
-"""Acts as the other parts in tests: a tenant's jobs, their variants, and what js and ye do with them."""
+"""The shop of the tests: jobs and variants in any state, and what became of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
-from resources.postgres.database import Database, StageOutput
+from resources.postgres.database import Database
+from resources.postgres.values import StageOutput
+from service import shop
+from stages.pipeline import STAGE_NAMES
 from stages.values import ModelInfo, Rect, Size, Value
-
-STAGES = (
-    "vlm_analyze",
-    "yolo_detect",
-    "planner",
-    "overlay",
-    "vlm_judge",
-    "ocr_eval",
-    "readability_eval",
-    "iou_eval",
-)
 
 
 class AnyResult(Value):
@@ -30,48 +21,24 @@ class AnyResult(Value):
     objects: tuple[Rect, ...] = ()
     size: Size = Size(width_px=100, height_px=100)
     model: ModelInfo = ModelInfo(provider="test", model="test", revision="1")
-    text_rect: Rect = Rect(x=0.1, y=0.1, width=0.5, height=0.2)
+    ink: Rect = Rect(x=0.1, y=0.1, width=0.5, height=0.2)
 
 
-@dataclass
-class Shop:
-    engine: Engine
-
+class Shop(shop.Shop):
     def job(
         self, *, tenant: str = "cafe", step: str = "vlm_analyze", status: str = "running", copy: str = "커피 한 잔"
     ) -> UUID:
-        job = uuid4()
-        self.execute("INSERT INTO tenants (tenant_id) VALUES (:t) ON CONFLICT DO NOTHING", t=tenant)
-        self.execute(
-            "INSERT INTO jobs (job_id, tenant_id, current_step, status) VALUES (:j, :t, :step, :status)",
-            j=job, t=tenant, step=step, status=status,
-        )  # fmt: skip
-        self.execute(
-            "INSERT INTO job_inputs (job_id, desc_kor, desc_eng) VALUES (:j, :c, 'A cup of coffee')", j=job, c=copy
-        )
+        """A job, handed over unless `step` and `status` say otherwise."""
+        self.add_tenant(tenant)
+        [job] = self.order(tenant=tenant, korean=copy, english="A cup of coffee", step=step, status=status)
         return job
 
     def variant(
         self, job: UUID, *, step: str = "img_gen", status: str = "done", image_url: str = "/assets/x.png"
     ) -> UUID:
-        variant, image = uuid4(), uuid4()
-        self.execute(
-            "INSERT INTO image_assets (image_asset_id, image_type, image_url, tenant_id, job_id)"
-            " SELECT :i, 'generated', :url, tenant_id, job_id FROM jobs WHERE job_id = :j",
-            i=image, url=image_url, j=job,
-        )  # fmt: skip
-        self.execute(
-            "INSERT INTO jobs_variants (job_variants_id, job_id, img_asset_id, creation_order, current_step, status)"
-            " VALUES (:v, :j, :i, (SELECT count(*) + 1 FROM jobs_variants WHERE job_id = :j), :step, :status)",
-            v=variant, j=job, i=image, step=step, status=status,
-        )  # fmt: skip
+        """A variant, its image done unless `step` and `status` say otherwise."""
+        [variant] = self.add_variants(job, [self.add_image(image_url, job=job)], step=step, status=status)
         return variant
-
-    def set_state(self, variant: UUID, step: str, status: str) -> None:
-        self.execute(
-            "UPDATE jobs_variants SET current_step = :step, status = :status WHERE job_variants_id = :v",
-            v=variant, step=step, status=status,
-        )  # fmt: skip
 
     def state_of(self, variant: UUID) -> tuple[str, str]:
         row = self.row("SELECT current_step, status FROM jobs_variants WHERE job_variants_id = :v", v=variant)
@@ -99,11 +66,13 @@ class Shop:
             return connection.execute(text(statement), parameters).one()
 
 
-def work_through(db: Database, variant: UUID, run: str, *, first: str = "vlm_analyze", last: str = "iou_eval") -> None:
+def work_through(
+    db: Database, variant: UUID, run: str, *, first: str = STAGE_NAMES[0], last: str = STAGE_NAMES[-1]
+) -> None:
     """What a run does to the database, from one stage to another, with results of no meaning."""
-    for stage in STAGES[STAGES.index(first) : STAGES.index(last) + 1]:
-        assert db.begin_stage(variant, stage, run) is None
-        db.finish_stage(db.load_variant(variant), stage, run, output(stage))
+    for stage in STAGE_NAMES[STAGE_NAMES.index(first) : STAGE_NAMES.index(last) + 1]:
+        assert db.claims.begin(variant, stage, run) is None
+        db.claims.finish(db.claims.load(variant), stage, run, output(stage))
 
 
 def output(stage: str) -> StageOutput:

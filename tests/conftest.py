@@ -1,5 +1,8 @@
+from __future__ import annotations
+
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import Engine, create_engine, make_url
@@ -10,6 +13,10 @@ from resources.postgres.migrations import migrate
 from resources.settings import Settings, StateSettings
 from service import postgres
 from testing.databases import new_database
+from testing.studio import Studio
+
+if TYPE_CHECKING:
+    from testing.pipeline import Pipeline
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -63,3 +70,23 @@ def db(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
     yield database
     database.close()
+
+
+@pytest.fixture
+def studio(engine: Engine, tmp_path: Path) -> Studio:
+    (tmp_path / "assets").mkdir()
+    return Studio(engine, tmp_path / "assets")
+
+
+@pytest.fixture
+def pipeline(studio: Studio, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
+    """Real Dagster, real PostgreSQL, the embedded models."""
+    # Dagster takes seconds to import, which the tests that do without it need not wait.
+    import dagster as dg
+
+    from resources.wiring import dagster_resources
+    from testing.pipeline import Pipeline
+
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Pipeline(instance, dict(dagster_resources(Settings(asset_root=studio.asset_root))))

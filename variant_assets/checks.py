@@ -4,7 +4,9 @@ import warnings
 
 import dagster as dg
 
-from resources.postgres.database import Database, StageRefused, variant_id
+from resources.postgres.database import Database
+from resources.postgres.errors import StageRefused
+from resources.postgres.values import variant_id
 from variant_assets.assets import iou_eval
 from variant_assets.partitions import job_variants
 
@@ -16,7 +18,7 @@ with warnings.catch_warnings():
     def job_completion(context: dg.AssetCheckExecutionContext, db: dg.ResourceParam[Database]) -> dg.AssetCheckResult:
         """All eight results are there and fresh: the variant is complete, and with the last one its job."""
         try:
-            progress = db.complete_variant(variant_id(context.partition_key))
+            progress = db.claims.complete(variant_id(context.partition_key))
         except StageRefused as refusal:
             raise dg.Failure(str(refusal), allow_retries=False) from refusal
         return dg.AssetCheckResult(

@@ -1,4 +1,4 @@
-"""The figures of a stage that people read beside its materialization."""
+"""The figures of a stage's result that Dagster shows with its materialization."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Figures = dict[str, Any]
 
 @singledispatch
 def figures(value: Value) -> Figures:
-    """Dagster metadata: numbers where there are numbers, words where there are reasons."""
+    """A value's figures as Dagster metadata."""
     raise TypeError(f"no figures are defined for {type(value).__name__}")
 
 
@@ -76,7 +76,6 @@ def _(value: Layout) -> Figures:
         "font_size_px": value.font_size_px,
         "fill": _hex(value.fill),
         "panel_opacity": value.panel.opacity if value.panel else 0.0,
-        "stroke_width_px": value.stroke_width_px,
         "contrast_p1": value.contrast_p1,
         "warnings": list(value.warnings),
     }

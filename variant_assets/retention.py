@@ -11,7 +11,9 @@ from uuid import UUID
 import dagster as dg
 
 from resources.images import ImageStore
-from resources.postgres.database import Database, UnknownVariant, variant_id
+from resources.postgres.database import Database
+from resources.postgres.errors import UnknownVariant
+from resources.postgres.values import variant_id
 from resources.settings import Settings
 from variant_assets.partitions import job_variants
 from variant_assets.runs import variants_in_flight
@@ -94,11 +96,13 @@ def to_remove(
 def remove_partitions(instance: dg.DagsterInstance, db: Database, kept: RetentionPolicy, now: datetime) -> int:
     """Removes the keys of finished variants; never one with a run in flight. Returns how many."""
     keys = [key for key in map(_variant, instance.get_dynamic_partitions(str(job_variants.name))) if key is not None]
-    ended = {key: when for part in _parts(keys, _KEYS_PER_READ) for key, when in db.ended_variants(part).items()}
+    ended = {
+        key: when for part in _parts(keys, _KEYS_PER_READ) for key, when in db.maintenance.ended_variants(part).items()
+    }
     removed = 0
     for part in _parts(to_remove(ended, len(keys), now, kept), _KEYS_PER_REMOVAL):
         # Read again for each part: meanwhile somebody may have started one, and with it the variant is not ended.
-        still_ended = db.ended_variants(part)
+        still_ended = db.maintenance.ended_variants(part)
         in_flight = variants_in_flight(instance, datetime.now(UTC))
         for key in part:
             if key in still_ended and key not in in_flight:
@@ -122,7 +126,7 @@ def remove_pictures(db: Database, images: ImageStore, kept: RetentionPolicy, now
     """Removes our own pictures that no row refers to: of deleted jobs, and what a later run replaced."""
     removed = 0
     for part in _parts(images.own_before(now - timedelta(days=kept.image_days)), _FILES_PER_READ):
-        for url in sorted(set(part) - db.used_pictures(part)):
+        for url in sorted(set(part) - db.maintenance.used_pictures(part)):
             images.remove(url)
             removed += 1
     return removed

@@ -8,7 +8,8 @@ from uuid import UUID
 
 import dagster as dg
 
-from resources.postgres.database import StartableVariant, UnknownVariant, variant_id
+from resources.postgres.errors import UnknownVariant
+from resources.postgres.values import RunOutcome, WaitingVariant, variant_id
 
 PARTITION_TAG = "dagster/partition"
 RUN_KEY_TAG = "dagster/run_key"
@@ -23,17 +24,17 @@ _UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-# A run that was created but never submitted is submitted again when its run key is requested again.
+# A run that is NOT_STARTED for longer was never submitted. Dagster submits it when its sensor requests its key again.
 _SUBMITTED_WITHIN = timedelta(seconds=60)
 
 
-def run_key(variant: StartableVariant) -> str:
-    """One run per written state: the same state asked for twice is one run, a state written anew is a new one."""
+def run_key(variant: WaitingVariant) -> str:
+    """One run for each state: requesting the same state twice gives one run, a state written anew gives a new run."""
     return f"{variant.job_variants_id}:{variant.state_revision}"
 
 
 def unfinished_runs(instance: dg.DagsterInstance, now: datetime) -> list[dg.DagsterRun]:
-    """The runs queued or at work, whoever asked for them."""
+    """The runs that are queued or at work, whoever requested them."""
     records = instance.get_run_records(dg.RunsFilter(statuses=_UNFINISHED))
     return [
         record.dagster_run
@@ -44,7 +45,7 @@ def unfinished_runs(instance: dg.DagsterInstance, now: datetime) -> list[dg.Dags
 
 
 def variants_in_flight(instance: dg.DagsterInstance, now: datetime) -> set[UUID]:
-    """The variants with a run queued or at work, whoever asked for it."""
+    """The variants with a run that is queued or at work, whoever requested it."""
     return {key for run in unfinished_runs(instance, now) for key in variants_of(run)}
 
 
@@ -57,11 +58,16 @@ def runs_by_key(instance: dg.DagsterInstance, keys: Collection[str]) -> dict[str
 
 
 def terminated(instance: dg.DagsterInstance, run_ids: Collection[str]) -> set[str]:
-    """Those of the runs that an operator has ended."""
+    """Those of the runs that an operator has terminated."""
     if not run_ids:
         return set()
     found = instance.get_runs(dg.RunsFilter(run_ids=list(run_ids), statuses=[dg.DagsterRunStatus.CANCELED]))
     return {run.run_id for run in found}
+
+
+def outcome(run: dg.DagsterRun) -> RunOutcome:
+    """How this finished run ended."""
+    return "terminated" if run.status is dg.DagsterRunStatus.CANCELED else "ended"
 
 
 def awaits_retry(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
@@ -74,12 +80,12 @@ def awaits_retry(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 
 
 def variants_of(run: dg.DagsterRun) -> list[UUID]:
-    """The variant that a run works on; none where its partition is none of ours."""
+    """The variant that a run works on; none if the run's partition is not a variant."""
     partition = run.tags.get(PARTITION_TAG)
     if partition is None:
         return []
     try:
         return [variant_id(partition)]
     except UnknownVariant:
-        # A partition somebody added by hand under another name; its own run reports it.
+        # Somebody added a partition under another name by hand; the run of that partition reports it.
         return []

@@ -2,57 +2,24 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
-from resources.postgres.database import Database, StageOutput, StageRefused, Variant, variant_id
-from stages.values import StageError, Value, Verdict
-from variant_assets.figures import figures
+from resources.images import ImageStore
+from resources.postgres.database import Database
+from resources.postgres.errors import StageRefused
+from resources.postgres.values import variant_id
+from stages.values import StageError
+from variant_assets.stage_work import StageWork
 
 RETRIES = dg.RetryPolicy(max_retries=2, delay=1, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
 
-class StageWork:
-    """What a stage is given, and where it leaves its result."""
-
-    def __init__(self, variant: Variant) -> None:
-        self.variant = variant
-        self._saved: StageOutput | None = None
-        self._metadata: dict[str, Any] = {}
-        self._started_s = time.monotonic()
-
-    def save(
-        self,
-        value: Value,
-        *,
-        artifact_url: str | None = None,
-        request: Mapping[str, Any] | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        verdict: Verdict | None = None,
-    ) -> None:
-        """The stage's result. It is stored, with `done`, when the stage leaves its `with` block."""
-        latency_ms = (time.monotonic() - self._started_s) * 1000
-        self._saved = StageOutput(value, latency_ms, artifact_url, dict(request or {}), verdict)
-        extra = figures(verdict) if verdict is not None else {}
-        self._metadata = {**extra, **figures(value), "latency_ms": round(latency_ms, 1), **(metadata or {})}
-
-    @property
-    def output(self) -> StageOutput:
-        if self._saved is None:
-            raise RuntimeError("the stage ended without saving a result")
-        return self._saved
-
-    def materialized(self) -> dg.MaterializeResult[None]:
-        return dg.MaterializeResult(metadata=self._metadata)
-
-
 @contextmanager
-def stage_run(context: dg.AssetExecutionContext, db: Database) -> Iterator[StageWork]:
+def stage_run(context: dg.AssetExecutionContext, db: Database, images: ImageStore) -> Iterator[StageWork]:
     """Entering commits `running`; a clean exit commits result and `done` together; an error is recorded and goes on up.
 
     An interrupted worker records nothing: the rescuer asks Dagster whether an operator wanted it.
@@ -67,14 +34,14 @@ def stage_run(context: dg.AssetExecutionContext, db: Database) -> Iterator[Stage
 
     def record(error: Exception, *, final: bool) -> None:
         try:
-            db.fail_stage(key, stage, context.run.run_id, _text(error), final=final)
+            db.claims.fail(key, stage, context.run.run_id, _text(error), final=final)
         except SQLAlchemyError as unrecorded:
             error.add_note(f"This could not be recorded in jobs_variants: {unrecorded}")
 
     try:
-        work = StageWork(db.load_variant(key))
+        work = StageWork(db.claims.load(key), stage, images)
         yield work
-        db.finish_stage(work.variant, stage, context.run.run_id, work.output)
+        db.claims.finish(work.variant, stage, context.run.run_id, work.output)
     except StageRefused as refusal:
         raise dg.Failure(str(refusal), allow_retries=False) from refusal
     except StageError as error:
@@ -88,9 +55,9 @@ def stage_run(context: dg.AssetExecutionContext, db: Database) -> Iterator[Stage
 
 def _claim(context: dg.AssetExecutionContext, db: Database, stage: str) -> None:
     key = variant_id(context.partition_key)
-    holder = db.begin_stage(key, stage, context.run.run_id)
+    holder = db.claims.begin(key, stage, context.run.run_id)
     if holder is not None and not _is_live(context.instance, holder):
-        holder = db.begin_stage(key, stage, context.run.run_id, ended_run=holder)
+        holder = db.claims.begin(key, stage, context.run.run_id, ended_run=holder)
     if holder is not None:
         raise StageRefused(
             f"variant {key} is being worked on by run {holder}; wait for that run or terminate it, then materialize"
@@ -103,7 +70,7 @@ def _stop_if_terminated(context: dg.AssetExecutionContext, db: Database) -> None
     is swallowed by it, or becomes an error of another kind."""
     run_id = context.run.run_id
     if context.instance.get_runs_count(dg.RunsFilter(run_ids=[run_id], statuses=[dg.DagsterRunStatus.CANCELING])):
-        db.end_terminated_stage(variant_id(context.partition_key), run_id)
+        db.claims.end_terminated(variant_id(context.partition_key), run_id)
         raise dg.Failure(f"run {run_id} was terminated", allow_retries=False)
 
 

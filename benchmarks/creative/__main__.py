@@ -12,9 +12,10 @@ from typing import Any
 from benchmarks.creative import sheet
 from benchmarks.creative.cost import cost
 from benchmarks.creative.defects import goals_of_defects, summary
-from benchmarks.creative.run import SceneFigures, run, scenes_of
+from benchmarks.creative.run import SceneFigures, run
 from benchmarks.creative.table import by_method, detector_figures, goals, print_table
 from benchmarks.report import publish
+from testing.scenes.editions import scenes_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

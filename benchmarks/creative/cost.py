@@ -8,10 +8,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.creative.copies import COPIES
-from benchmarks.creative.grounds import GROUNDS
 from benchmarks.creative.methods import OURS, Ad, Given, Tools, make_ad
-from benchmarks.creative.scenes import make
+from testing.scenes.copies import COPIES
+from testing.scenes.generated import make
+from testing.scenes.grounds import GROUNDS
 
 _SCENES = 12
 

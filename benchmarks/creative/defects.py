@@ -5,30 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from benchmarks.creative import drawn_wrong, spoilt_pictures
 from benchmarks.creative.measures import COVERED, AdFigures
-from benchmarks.creative.methods import Ad, Given, Tools, truth
-from benchmarks.creative.perturb import DEFECTS, Good, spoil
+from benchmarks.creative.methods import Ad, Given, Tools
 from benchmarks.report import Goal
 from resources.ocr import Ocr
-from stages.fidelity import fidelity
-from stages.imaging.geometry import Image
-from stages.iou_eval import overlap
-from stages.ocr_eval import lines_to_read, score
-from stages.readability_eval import measure
-from stages.values import Judgement, Layout, ModelInfo, StageError
-from stages.verdict import verdict
-
-# Imported for what they add to DEFECTS.
-KINDS_FROM = (drawn_wrong, spoilt_pictures)
+from testing.defects.complaints import complaints
+from testing.defects.kinds import KINDS, spoil
+from testing.defects.perturb import DrawnAd
 
 _EVERY = 6
 """Each ad gets every sixth kind, each kind every sixth ad; which, the scene's number says."""
-
-_SILENT = Judgement(
-    on_brief=None, occlusion=None, contrast_ok=None, cta_present=None, reasoning="no model is asked",
-    model=ModelInfo(provider="none", model="none", revision="1"),
-)  # fmt: skip
 
 
 class Tried(NamedTuple):
@@ -63,29 +49,16 @@ def figures_of_defects(given: Given, ad: Ad, figures: AdFigures, tools: Tools, o
     """Defects are only put into good ads: of one that is bad already nothing would be learnt."""
     if not is_good(figures):
         return DefectFigures(False, (), ())
-    alarms = complaints(given, ad.layout, ad.image, tools, ocr)
-    good = Good(given.scene, ad.layout, ad.image, tools.fonts)
+    good = DrawnAd(given.scene, ad.layout, ad.image, tools.fonts)
+    alarms = complaints(good, given.copy, ocr)
     tried = []
-    for number, kind in enumerate(DEFECTS):
+    for number, kind in enumerate(KINDS):
         if number % _EVERY == given.seed % _EVERY:
             bad = spoil(kind, good)
             if bad is not None:
-                found = complaints(given, bad.layout, bad.image, tools, ocr)
+                found = complaints(bad, given.copy, ocr)
                 tried.append(Tried(kind, bool(found), found))
     return DefectFigures(True, alarms, tuple(tried))
-
-
-def complaints(given: Given, layout: Layout, image: Image, tools: Tools, ocr: Ocr) -> tuple[str, ...]:
-    """What the four last stages have against an ad; a stage that refuses it has something against it, too."""
-    original = given.scene.image
-    try:
-        recognition = score(layout, ocr.read(image, lines_to_read(layout)), ocr.info)
-        faithful = fidelity(original, image, layout, given.copy, tools.fonts)
-        readability = measure(original, image, layout, tools.fonts).model_copy(update={"fidelity": faithful})
-        covered = overlap(layout, truth(given.scene)[0])
-    except StageError as error:
-        return (str(error),)
-    return tuple(reason.english for reason in verdict(recognition, readability, covered, _SILENT).reasons)
 
 
 def summary(results: Sequence[DefectFigures]) -> dict[str, Any]:

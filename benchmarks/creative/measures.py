@@ -9,16 +9,18 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.creative.methods import Ad, Given, Tools
-from benchmarks.creative.scenes import Scene, object_mask
 from resources.ocr import Ocr
-from stages.imaging.geometry import Bits, Floats, Image, integral, outer_corners, window_sums
+from stages.imaging.arrays import Bits, Floats, Picture
+from stages.imaging.filters import gradient
+from stages.imaging.geometry import outer_corners
+from stages.imaging.integral import integral, window_sums
 from stages.ocr_eval import lines_to_read, score
-from stages.placement.importance import gradient
 from stages.placement.search import LEAST_HEIGHT, LEAST_WIDTH, NARROWEST
 from stages.readability_eval import measure
 from stages.type.fonts import Fonts
 from stages.type.glyphs import runs_ink
 from stages.values import Layout, Rect, Size
+from testing.scenes.scene import Scene, object_mask
 
 COVERED = 0.02
 """An object is covered when more than this share of it lies under ink."""
@@ -123,7 +125,7 @@ def figures_of(method: str, given: Given, truth: SceneTruth, ad: Ad, tools: Tool
     )
 
 
-def _reading(layout: Layout, image: Image, ocr: Ocr) -> Reading:
+def _reading(layout: Layout, image: Picture, ocr: Ocr) -> Reading:
     """In Korean, spacing alone is no error."""
     wanted = lines_to_read(layout)
     found = score(layout, ocr.read(image, wanted), ocr.info)
@@ -185,7 +187,7 @@ def spill(layout: Layout, fonts: Fonts) -> tuple[bool, bool]:
     return clipped, any(ink[0] < left or ink[1] < top or ink[2] > right or ink[3] > bottom for ink in inks)
 
 
-def _gradient(image: Image) -> Floats:
+def _gradient(image: Picture) -> Floats:
     """g / max g over the picture (PosterLayout's Rea, in float)."""
     strength = gradient(image.astype(np.float64) @ np.array([0.299, 0.587, 0.114]))
     return np.asarray(strength / max(float(strength.max()), 1e-9))

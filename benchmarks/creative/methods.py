@@ -9,26 +9,26 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.creative.predecessor import FIVE, FIXED, first_allowed, written
-from benchmarks.creative.scenes import Scene
 from resources.detector import Detector
 from resources.detector.saliency import SaliencyDetector
+from resources.fonts import installed_fonts
 from resources.settings import Settings
 from resources.vlm.measured import MeasuredVision
-from stages.imaging.geometry import Image, Mask
+from stages.imaging.arrays import Mask, Picture
+from stages.imaging.geometry import overlap_area
 from stages.overlay import render
 from stages.planner import plan
 from stages.type.fonts import Fonts
 from stages.values import (
     Analysis,
-    DetectedObject,
     Detections,
     Layout,
-    ModelInfo,
     Plan,
     Proposal,
     Rect,
 )
-from stages.yolo_detect import forbid
+from stages.yolo_detect import detections_with_mask
+from testing.scenes.scene import Scene
 
 PREDECESSOR, FIVE_RECTANGLES, RANDOM, OURS, EMBEDDED = (
     "predecessor",
@@ -39,7 +39,6 @@ PREDECESSOR, FIVE_RECTANGLES, RANDOM, OURS, EMBEDDED = (
 )
 METHODS = (PREDECESSOR, FIVE_RECTANGLES, RANDOM, OURS, EMBEDDED)
 
-_TRUTH = ModelInfo(provider="benchmark", model="truth", revision="1")
 _TRIES = 300
 _LEAST_WIDTH, _LEAST_HEIGHT = 0.5, 0.12
 
@@ -51,7 +50,7 @@ class Tools(NamedTuple):
 
     @classmethod
     def embedded(cls) -> Tools:
-        return cls(Fonts(Settings().font_folders), MeasuredVision(), SaliencyDetector())
+        return cls(installed_fonts(Settings().font_folders), MeasuredVision(), SaliencyDetector())
 
 
 class Given(NamedTuple):
@@ -65,7 +64,7 @@ class Given(NamedTuple):
 
 class Ad(NamedTuple):
     layout: Layout
-    image: Image
+    image: Picture
     plan: Plan | None
     plan_ms: float
     overlay_ms: float
@@ -76,15 +75,9 @@ def make_ad(method: str, given: Given, tools: Tools) -> Ad:
     return _METHODS[method](given, tools)
 
 
-def truth(scene: Scene) -> tuple[Detections, Mask]:
-    """What a perfect detector would say."""
-    objects = [DetectedObject(label=found.label, score=1.0, box=found.box) for found in scene.objects]
-    return forbid(objects, scene.size, _TRUTH)
-
-
 def found_by(detector: Detector, scene: Scene) -> tuple[Detections, Mask]:
     found = detector.detect(scene.image)
-    return forbid(found.objects, scene.size, detector.info, found.masks)
+    return detections_with_mask(found.objects, scene.size, detector.info, found.masks)
 
 
 def _predecessor(given: Given, tools: Tools) -> Ad:
@@ -122,13 +115,13 @@ def _random_regions(boxes: Sequence[Rect], seed: int) -> list[Rect]:
         width, height = random.uniform(_LEAST_WIDTH, 0.9), random.uniform(_LEAST_HEIGHT, 0.5)
         x, y = random.uniform(0.03, 0.97 - width), random.uniform(0.03, 0.97 - height)
         region = Rect(x=x, y=y, width=width, height=height)
-        clear = not any(region.intersection_area(box) for box in boxes)
+        clear = not any(overlap_area(region.corners, box.corners) for box in boxes)
         (free if clear else others).append(region)
     return (free or others)[:8]
 
 
 def _ours(given: Given, tools: Tools) -> Ad:
-    return _planned(given, *truth(given.scene), tools)
+    return _planned(given, *given.scene.truth(), tools)
 
 
 def _embedded(given: Given, tools: Tools) -> Ad:

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stages.imaging.geometry import Image, inner_corners, size_of
+from stages.imaging.arrays import Picture
+from stages.imaging.geometry import inner_corners, iou, size_of
 from stages.type.ad_copy import normalise_copy
 from stages.type.fonts import Fonts
 from stages.type.glyphs import line_ink, placed_runs, runs_mask, with_glyphs
@@ -34,11 +35,11 @@ _IOU_LIMIT = 0.05
 
 def first_allowed(rectangles: Sequence[Rect], boxes: Sequence[Rect]) -> Rect:
     """The first rectangle with IoU ≤ 0.05 against every box, else the first."""
-    allowed = (rect for rect in rectangles if all(rect.iou(box) <= _IOU_LIMIT for box in boxes))
+    allowed = (rect for rect in rectangles if all(iou(rect.corners, box.corners) <= _IOU_LIMIT for box in boxes))
     return next(allowed, rectangles[0])
 
 
-def written(image: Image, region: Rect, copy: str, fill: Rgb, fonts: Fonts) -> tuple[Layout, Image]:
+def written(image: Picture, region: Rect, copy: str, fill: Rgb, fonts: Fonts) -> tuple[Layout, Picture]:
     size, face, text = size_of(image), fonts.choose("sans"), normalise_copy(copy).replace("\n", " ")
     left, top, right, bottom = inner_corners(region, size)
     room_x, room_y = round(_PADDING * (right - left)), round(_PADDING * (bottom - top))
@@ -60,7 +61,6 @@ def written(image: Image, region: Rect, copy: str, fill: Rgb, fonts: Fonts) -> t
         text=text,
         lines=tuple(lines),
         region=region,
-        text_rect=block,
         ink=block,
         face=face,
         font_size_px=font_size_px,

@@ -11,15 +11,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.creative.copies import copy_for
 from benchmarks.creative.defects import DefectFigures, figures_of_defects
 from benchmarks.creative.measures import AdFigures, figures_of, share, truth_of
 from benchmarks.creative.methods import EMBEDDED, METHODS, OURS, Ad, Given, Tools, found_by, make_ad
-from benchmarks.creative.photographs import photographs
-from benchmarks.creative.scenes import Scene, scenes
 from resources.ocr.embedded import EmbeddedOcr
 from resources.settings import Settings
+from stages.imaging.geometry import iou
 from stages.values import Rect, StageError
+from testing.scenes.copies import copy_for
+from testing.scenes.editions import scene
+from testing.scenes.scene import Scene
 
 _MATCH = 0.5
 """IoU from which a found box counts as a true one."""
@@ -42,21 +43,6 @@ class SceneFigures(NamedTuple):
     same_twice: bool
     detector: DetectorFigures
     defects: DefectFigures
-
-
-@cache
-def _per_edition() -> int:
-    return len([*scenes(0), *photographs(0)])
-
-
-def scenes_of(edition: int) -> range:
-    """The numbers of the pictures of one edition: as many in each, and of the same kinds, but others."""
-    return range(edition * _per_edition(), (edition + 1) * _per_edition())
-
-
-def scene(number: int) -> Scene:
-    edition, place = divmod(number, _per_edition())
-    return [*scenes(number - place), *photographs(edition)][place]()
 
 
 def given(number: int, tools: Tools) -> Given:
@@ -134,7 +120,7 @@ def _matched(boxes: Sequence[Rect], true: Sequence[Rect]) -> int:
     """How many true boxes have a found one of their own; boxes come best first."""
     left = list(true)
     for box in boxes:
-        best = max(left, key=box.iou, default=None)
-        if best is not None and box.iou(best) >= _MATCH:
+        best = max(left, key=lambda true: float(iou(box.corners, true.corners)), default=None)
+        if best is not None and iou(box.corners, best.corners) >= _MATCH:
             left.remove(best)
     return len(true) - len(left)

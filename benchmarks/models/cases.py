@@ -15,18 +15,19 @@ from resources.detector.yolo import YoloDetector, YoloSettings
 from resources.ocr import hangul, latin, line_pixels, syllables
 from resources.ocr.embedded import EmbeddedOcr
 from resources.ocr.paddle import PaddleOcr, PaddleSettings
-from resources.settings import PROJECT, Settings
-from resources.vlm.answers import JUDGE, JudgementAnswer, prompt
+from resources.settings import Settings
 from resources.vlm.endpoint import EndpointSettings, EndpointVision, data_url
 from resources.vlm.local import LocalSettings, LocalVision
 from resources.vlm.measured import MeasuredVision
+from resources.vlm.prompt import JUDGE, prompt
 from stages.values import LineToRead, Value
+from stages.vlm_judge import JudgementAnswer
 from testing.models import paddle_folder, tiny_llava
+from testing.models.cache import CACHE
 from testing.models.shapes import table, trained
 from testing.models.taught_llava import taught
 from tests.unit.test_ocr import drawn
 
-ARTEFACTS = PROJECT / ".service" / "test-models"
 _COPY, _BRIEF = "Fresh coffee, 3,900", "coffee"
 _IMAGE_SIZE_PX = 128
 
@@ -100,7 +101,7 @@ def _local(folder: Path, _url: str) -> Case:
 
 
 def _endpoint(_folder: Path, url: str) -> Case:
-    model = str(taught(ARTEFACTS))
+    model = str(taught(CACHE))
     vision, picture = EndpointVision(EndpointSettings(url, model, "none")), _picture()
 
     def bare() -> Call:
@@ -150,14 +151,14 @@ def _yolo(weights: Path) -> Case:
 
 
 def _yolo_pt(_folder: Path, _url: str) -> Case:
-    return _yolo(trained(ARTEFACTS))
+    return _yolo(trained(CACHE))
 
 
 def _yolo_onnx(folder: Path, _url: str) -> Case:
     from ultralytics import YOLO
 
     copy = folder / "shapes.pt"
-    copy.write_bytes(trained(ARTEFACTS).read_bytes())
+    copy.write_bytes(trained(CACHE).read_bytes())
     with warnings.catch_warnings():
         # Tracing warns of every branch it cannot follow.
         warnings.simplefilter("ignore")

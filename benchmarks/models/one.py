@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -18,7 +17,8 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.models.cases import ARTEFACTS, KINDS, Call, Case, Kind, import_libraries
+from benchmarks.models.cases import KINDS, Call, Case, Kind, import_libraries
+from testing.models.cache import prepare_libraries
 
 VARIANTS, THREADS, SETTLED = 50, 8, 5
 _PAIRS = 15
@@ -96,9 +96,7 @@ def _counted(kind: Kind) -> Iterator[Callable[[], int]]:
 def prepare() -> None:
     """Libraries stay off the network and keep their warnings to themselves."""
     warnings.simplefilter("ignore")
-    os.environ.update(YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false", HF_HUB_OFFLINE="1")
-    os.environ.setdefault("YOLO_CONFIG_DIR", str(ARTEFACTS / "ultralytics"))
-    (ARTEFACTS / "ultralytics").mkdir(parents=True, exist_ok=True)
+    prepare_libraries()
 
 
 def main() -> int:

@@ -10,9 +10,9 @@ from pathlib import Path
 from benchmarks.models.cases import KINDS, import_libraries
 from benchmarks.models.one import prepare
 from benchmarks.stages import Backends, stage_times
+from resources.fonts import installed_fonts
 from resources.settings import Settings
 from service.demo import ENGLISH, generated_images
-from stages.type.fonts import Fonts
 
 _CHOSEN = {
     "embedded": ("VLM=embedded", "DETECTOR=embedded", "OCR=embedded"),
@@ -27,7 +27,7 @@ def main() -> int:
         import_libraries(KINDS[name])
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         vision, detector, ocr = (KINDS[name].make(Path(folder), "").backend for name in names)
-        backends = Backends(vision, detector, ocr, Fonts(Settings().font_folders))
+        backends = Backends(vision, detector, ocr, installed_fonts(Settings().font_folders))
         times = stage_times(backends, list(generated_images())[-1], ENGLISH)
     print(json.dumps(times._asdict()))
     return 0

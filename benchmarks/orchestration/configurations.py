@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,10 +17,13 @@ from orchestration.processes import PROCESS_VARIABLE
 from resources.images import png
 from resources.settings import PROJECT, Settings
 from service import postgres
+from service.code_socket import code_socket, listens, remove_code_socket
 from service.demo import generated_images
-from service.running import environment, free_port, prepare_database
+from service.running import environment, prepare_database
+from service.shop import store
 from service.state import Process, State
-from service.supervisor import commands
+from service.supervisor import commands, workspace_yaml
+from testing.waiting import until
 
 AT_A_TIME = 3
 """Variants; the default limit of the pool."""
@@ -65,9 +67,7 @@ class StageSet:
             return []
         urls = [f"/assets/ye/tenants/bench/generated/{number}.png" for number in range(1, 4)]
         for url, image in zip(urls, generated_images(), strict=True):
-            path = asset_root / url.removeprefix("/assets/")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(png(image))
+            store(asset_root, url, png(image))
         return urls
 
 
@@ -100,7 +100,7 @@ class Configuration:
         """The text; a run launcher of our own is told which definitions it forks."""
         content: dict[str, Any] = yaml.safe_load(self.instance)
         if "run_launcher" in content:
-            content["run_launcher"]["config"] = {"module": self.module(stages)}
+            content["run_launcher"]["config"]["module"] = self.module(stages)
         return str(yaml.safe_dump(content, sort_keys=False))
 
 
@@ -187,16 +187,14 @@ def running(configuration: Configuration, stages: StageSet, folder: Path) -> Ite
     variables = {**environment(settings), "DAGSTER_HOME": str(home)}
     state = State.of(settings)
     prepare_database(variables["DATABASE_URL"])
-    port = free_port(0)
-    state.workspace.write_text(
-        f"load_from:\n  - grpc_server: {{host: 127.0.0.1, port: {port}, location_name: job_variants}}\n"
-    )
+    socket = code_socket(state.folder)
+    state.workspace.write_text(workspace_yaml(socket))
     started: list[subprocess.Popen[bytes]] = []
     try:
         for name in ("code-server", "daemon"):
             command = [
                 configuration.module(stages) if word == "variant_assets.definitions" else word
-                for word in commands(port, 0, state.workspace)[name]
+                for word in commands(socket, 0, state.workspace)[name]
             ]
             own = {**variables, PROCESS_VARIABLE: name}
             with (state.logs / f"{name}.log").open("wb") as log:
@@ -210,7 +208,7 @@ def running(configuration: Configuration, stages: StageSet, folder: Path) -> Ite
                         start_new_session=True,
                     )
                 )
-            _settled(started[-1], port)
+            _settled(started[-1], socket)
         server_pid = int((state.postgres / "data" / "postmaster.pid").read_text().splitlines()[0])
         code_server, daemon = (psutil.Process(process.pid) for process in started)
         yield Running(variables, code_server, daemon, psutil.Process(server_pid), state.postgres / "log")
@@ -220,12 +218,15 @@ def running(configuration: Configuration, stages: StageSet, folder: Path) -> Ite
                 Process.of("benchmark", process.pid).end(patience_s=5.0)
             process.wait()
         postgres.stop(state.postgres)
+        remove_code_socket(state.folder)
 
 
-def _settled(process: subprocess.Popen[bytes], port: int, within_s: float = 60.0) -> None:
+def _settled(process: subprocess.Popen[bytes], socket: Path, within_s: float = 60.0) -> None:
     """Waits until the code server listens."""
-    give_up_s = time.monotonic() + within_s
-    while not any(each.laddr.port == port for each in psutil.net_connections("tcp") if each.status == "LISTEN"):
-        if process.poll() is not None or time.monotonic() > give_up_s:
-            raise RuntimeError(f"{process.args!r} does not come up")
-        time.sleep(0.1)
+
+    def works() -> bool:
+        if process.poll() is not None:
+            raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
+        return listens(socket)
+
+    until(f"{process.args!r} listens on {socket}", works, within_s=within_s, every_s=0.1)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.orchestration.configurations import Configuration, Running, StageSet, running
-from benchmarks.orchestration.shop import Shop
+from benchmarks.orchestration.orders import Orders
 from benchmarks.orchestration.without_dagster import throughput
 
 _WARM_UP = 3
@@ -41,41 +41,44 @@ def measure(configuration: Configuration, stages: StageSet, folder: Path, size: 
     """All figures of one configuration. What a long history costs is asked of our own, with trivial stages."""
     count = max(3, round(size.isolated * configuration.share * (1.0 if stages.name == "trivial" else 0.4)))
     figures: dict[str, Any] = {}
-    with running(configuration, stages, folder) as service, _shop(service, stages.pictures(folder / "assets")) as shop:
-        shop.until_complete(shop.order(_WARM_UP))
+    with (
+        running(configuration, stages, folder) as service,
+        _orders(service, stages.pictures(folder / "assets")) as orders,
+    ):
+        orders.until_complete(orders.place(_WARM_UP))
         with _peak_memory_mb(service) as peak_mb:
-            figures |= _printed(percentiles("isolated", isolated(shop, count)))
+            figures |= _printed(percentiles("isolated", isolated(orders, count)))
             # Stock falls behind more and more, and its queue would take minutes to end.
             if not configuration.plain_sensor:
-                figures |= _printed(percentiles("stream", stream(shop, size.stream_s, every_s=stages.stream_every_s)))
+                figures |= _printed(percentiles("stream", stream(orders, size.stream_s, every_s=stages.stream_every_s)))
             for burst in size.bursts:
                 if burst == min(size.bursts) or (configuration.share == 1.0 and stages.name == "trivial"):
-                    found = cost_of_burst(service, shop, burst)
+                    found = cost_of_burst(service, orders, burst)
                     # What a variant costs is asked of the smallest burst, under that name; of the others beside it.
                     others = {name if name.startswith("burst") else f"burst of {burst}, {name}": value
                               for name, value in found.items()}  # fmt: skip
                     figures |= _printed(found if burst == min(size.bursts) else others)
             if stages.name == "embedded" and configuration.share == 1.0:
-                figures |= _printed(share_of_the_limit(shop, stages, min(size.bursts), folder))
+                figures |= _printed(share_of_the_limit(orders, stages, min(size.bursts), folder))
         figures |= _printed({"peak memory MB": round(max(peak_mb))})
-        figures |= _printed({"statements per run": statements_per_run(service, shop)})
+        figures |= _printed({"statements per run": statements_per_run(service, orders)})
         figures |= _printed({"idle CPU % of a core": idle(service, size.idle_s)})
         if stages.name == "trivial" and configuration.share == 1.0:
-            figures |= _printed(cost_of_history(service, shop, size))
+            figures |= _printed(cost_of_history(service, orders, size))
     return figures
 
 
-def cost_of_history(service: Running, shop: Shop, size: Size) -> dict[str, Any]:
+def cost_of_history(service: Running, orders: Orders, size: Size) -> dict[str, Any]:
     """CPU of a run, and the time a look at the tables takes, with few and with many variants in the past."""
     figures: dict[str, Any] = {}
     past = 0
     for many in (size.few_past_variants, size.many_past_variants):
-        shop.add_history(many - past)
+        orders.add_history(many - past)
         past = many
         burst = min(size.bursts)
         # The first pays for caches that the new rows have emptied.
-        shop.until_complete(shop.order(_WARM_UP))
-        figures[f"history of {many}, CPU per variant s"] = cost_of_burst(service, shop, burst)["CPU per variant s"]
+        orders.until_complete(orders.place(_WARM_UP))
+        figures[f"history of {many}, CPU per variant s"] = cost_of_burst(service, orders, burst)["CPU per variant s"]
         figures[f"history of {many}, look ms"] = service.look_ms()
     few, many = size.few_past_variants, size.many_past_variants
     for name, unit in (("CPU per variant", "s"), ("look", "ms")):
@@ -85,43 +88,43 @@ def cost_of_history(service: Running, shop: Shop, size: Size) -> dict[str, Any]:
     return figures
 
 
-def isolated(shop: Shop, count: int) -> dict[str, list[float]]:
+def isolated(orders: Orders, count: int) -> dict[str, list[float]]:
     """One variant after another, each after a pause that is not in step with any loop."""
     found: list[str] = []
     for number in range(count):
         time.sleep(1.0 + (number * 0.618) % 1.0 * 5.0)
-        found += shop.order(1)
-        shop.until_complete(found[-1:])
-    return shop.latencies_s(found)
+        found += orders.place(1)
+        orders.until_complete(found[-1:])
+    return orders.latencies_s(found)
 
 
-def stream(shop: Shop, seconds: int, *, every_s: float) -> dict[str, list[float]]:
+def stream(orders: Orders, seconds: int, *, every_s: float) -> dict[str, list[float]]:
     """A job of three variants every so many seconds."""
     found: list[str] = []
     begun_s = time.monotonic()
     for number in range(int(seconds / every_s)):
         time.sleep(max(0.0, begun_s + number * every_s - time.monotonic()))
-        found += shop.order(3)
-    shop.until_complete(found, within_s=600)
-    return shop.latencies_s(found)
+        found += orders.place(3)
+    orders.until_complete(found, within_s=600)
+    return orders.latencies_s(found)
 
 
-def rate_of_burst(shop: Shop, count: int) -> float:
+def rate_of_burst(orders: Orders, count: int) -> float:
     """Variants a minute of so many at once."""
     begun_s = time.monotonic()
-    shop.until_complete(shop.order(count), within_s=900)
+    orders.until_complete(orders.place(count), within_s=900)
     return count / (time.monotonic() - begun_s) * 60
 
 
-def cost_of_burst(service: Running, shop: Shop, count: int) -> dict[str, Any]:
+def cost_of_burst(service: Running, orders: Orders, count: int) -> dict[str, Any]:
     """So many variants at once: rate, CPU and connections of each."""
-    [traffic] = shop.rows("traffic")
+    [traffic] = orders.rows("traffic")
     cpu_s = service.cpu_s()
-    rate = rate_of_burst(shop, count)
+    rate = rate_of_burst(orders, count)
     # Runs end a moment after their variants, and the server counts a connection when it has ended.
     time.sleep(3)
     spent_s = {name: after - cpu_s[name] for name, after in service.cpu_s().items()}
-    [now] = shop.rows("traffic")
+    [now] = orders.rows("traffic")
     return {
         f"burst of {count}, variants a minute": round(rate, 1),
         "CPU per variant s": round(sum(spent_s.values()) / count, 3),
@@ -130,22 +133,22 @@ def cost_of_burst(service: Running, shop: Shop, count: int) -> dict[str, Any]:
     }
 
 
-def share_of_the_limit(shop: Shop, stages: StageSet, count: int, folder: Path) -> dict[str, float]:
+def share_of_the_limit(orders: Orders, stages: StageSet, count: int, folder: Path) -> dict[str, float]:
     """The rate of a burst against that of no Dagster, measured in turn: from minute to minute a shared machine differs
     by more than what is asked."""
     shares = []
     for turn in range(_TURNS):
-        rate = rate_of_burst(shop, count)
+        rate = rate_of_burst(orders, count)
         time.sleep(3)
         shares.append(rate / throughput(stages, count, folder / f"limit {turn}") * 100)
     return {f"burst of {count}, share of no Dagster, median of {_TURNS} %": round(float(np.median(shares)), 1)}
 
 
-def statements_per_run(service: Running, shop: Shop) -> float:
+def statements_per_run(service: Running, orders: Orders) -> float:
     """Of a few runs at once, apart from every other figure: to log them costs time itself."""
     before = service.statements()
-    with shop.statements_logged():
-        shop.until_complete(shop.order(_LOGGED))
+    with orders.statements_logged():
+        orders.until_complete(orders.place(_LOGGED))
         time.sleep(1)
     return round((service.statements() - before) / _LOGGED, 1)
 
@@ -175,12 +178,12 @@ def percentiles(what: str, latencies_s: dict[str, list[float]]) -> dict[str, flo
 
 
 @contextmanager
-def _shop(service: Running, pictures: Sequence[str]) -> Iterator[Shop]:
-    shop = Shop(service.variables["DATABASE_URL"], pictures)
+def _orders(service: Running, pictures: Sequence[str]) -> Iterator[Orders]:
+    orders = Orders(service.variables["DATABASE_URL"], pictures)
     try:
-        yield shop
+        yield orders
     finally:
-        shop.close()
+        orders.close()
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from uuid import UUID, uuid4
 import dagster as dg
 
 from benchmarks.orchestration.configurations import AT_A_TIME, StageSet
-from benchmarks.orchestration.shop import Shop
+from benchmarks.orchestration.orders import Orders
 from resources.settings import Settings
 from resources.wiring import dagster_resources
 from service import postgres
@@ -30,18 +30,18 @@ def throughput(stages: StageSet, count: int, folder: Path) -> float:
     url = postgres.start(folder / "postgres").url
     try:
         prepare_database(url)
-        shop = Shop(url, stages.pictures(folder / "assets"))
+        orders = Orders(url, stages.pictures(folder / "assets"))
         variables = {"DATABASE_URL": url, "ASSET_ROOT": str(folder / "assets")}
         work = partial(_work_through, stages.assets)
         with ProcessPoolExecutor(
             AT_A_TIME, get_context("forkserver"), initializer=_become, initargs=(variables,)
         ) as pool:
-            list(pool.map(work, shop.order(AT_A_TIME * 4)))
-            variants = shop.order(count)
+            list(pool.map(work, orders.place(AT_A_TIME * 4)))
+            variants = orders.place(count)
             begun_s = time.monotonic()
             list(pool.map(work, variants))
             took_s = time.monotonic() - begun_s
-        shop.close()
+        orders.close()
         return round(count / took_s * 60, 1)
     finally:
         postgres.stop(folder / "postgres")
@@ -64,7 +64,7 @@ def _work_through(module: str, variant: str) -> None:
         function = asset.op.compute_fn.decorated_fn  # type: ignore[union-attr]
         wanted = list(inspect.signature(function).parameters)[1:]
         function(context, **{name: _resource(name) for name in wanted})
-    _resource("db").complete_variant(UUID(variant))
+    _resource("db").claims.complete(UUID(variant))
 
 
 @cache

@@ -1,16 +1,15 @@
-"""What finds the objects that text must not cover: the interface."""
+"""The interface of detectors, which find the objects that text must not cover."""
 
 from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from stages.imaging.geometry import Mask
-from stages.imaging.resizing import Picture
+from stages.imaging.arrays import Mask, Picture
 from stages.values import DetectedObject, ModelInfo
 
 
 class Detected(NamedTuple):
-    """Objects, and where the model gives them one mask each: (height, width), non-zero on the object."""
+    """Objects and, from models that give them, one mask each: (height, width), non-zero on the object."""
 
     objects: tuple[DetectedObject, ...]
     masks: tuple[Mask, ...] | None = None
@@ -21,12 +20,12 @@ class Detector(Protocol):
     def info(self) -> ModelInfo: ...
 
     def load(self) -> None:
-        """Loads what it needs, once per process, before the first picture rather than at it."""
+        """Loads what the detector needs, once per process, so that the first picture does not wait for it."""
         ...
 
     @property
     def survives_fork(self) -> bool:
-        """Whether what `load` makes works in a forked process: no threads, no open connections, no GPU."""
+        """Whether a forked process can use what `load` made: no threads, no open connections, no GPU."""
         ...
 
     def detect(self, image: Picture) -> Detected:

@@ -1,7 +1,7 @@
-"""How much each place of a picture stands out, without trained weights.
+"""Saliency by robust background detection, without trained weights.
 
-Zhu et al., "Saliency Optimization from Robust Background Detection" (CVPR 2014): a region joined to much of the
-picture's border is background, and what differs from the background in colour is not.
+Zhu et al., "Saliency Optimization from Robust Background Detection" (CVPR 2014): a region that is connected
+to much of the picture's border is background; a region whose colour differs from the background's is salient.
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.imaging.resizing import Picture
+from stages.imaging.arrays import Bits, Floats32, Picture
+from stages.imaging.resizing import scaled
 
-Floats = NDArray[np.float32]
-
-SIDE_PX = 256  # of the picture that saliency looks at
+SIDE_PX = 256  # of the reduced picture in which regions are made
+LEAST_SIDE_PX = 16  # of a very narrow one
 REGIONS = 220
 SLIC_ROUNDS = 5
 LEAST_REGION_PERCENT = 25
-COLOR_SIGMA = 10.0  # Lab units: colours so far apart begin to be another region's
+COLOR_SIGMA = 10.0  # Lab units: colours that differ by more belong to another region
 SPACE_SIGMA = 0.4
 CLEAR_CONTRAST = 30.0  # Lab units: an object so far from its background is fully salient
-LEAST_ROOM = 0.15  # of saliency above the background's; with less, nothing stands out fully
+LEAST_ROOM = 0.15  # of saliency above the background's; with less, nothing is fully salient
 SMOOTHNESS = 0.1
 
 
 class _Regions(NamedTuple):
-    """Superpixels: `labels` (height, width), and by label the Lab colour, the centre and which ones touch."""
+    """Superpixels: `labels` (height, width) and, by label, the Lab colour, the centre and the neighbours."""
 
     labels: NDArray[np.int32]
-    colors: Floats
-    centres: Floats
-    touching: NDArray[np.bool_]
+    colors: Floats32
+    centres: Floats32
+    touching: Bits
     border: NDArray[np.int64]
 
 
-def standing_out(image: Picture) -> Floats:
-    """0…1 for each pixel of the picture reduced to SIDE_PX: 0 as the background, 1 as what stands out most."""
+def background_saliency(image: Picture) -> Floats32:
+    """0…1 for each pixel of the picture reduced to SIDE_PX: 0 on the background, 1 on what is most salient."""
     lab = _small_lab(image)
     regions = _regions(lab)
     apart = np.sqrt(((regions.colors[:, None] - regions.colors[None]) ** 2).sum(axis=2))
@@ -49,17 +49,15 @@ def standing_out(image: Picture) -> Floats:
     return np.asarray(np.clip(relative, 0, 1)[regions.labels], np.float32)
 
 
-def _small_lab(image: Picture) -> Floats:
+def _small_lab(image: Picture) -> Floats32:
     import cv2
 
-    scale = SIDE_PX / max(image.shape[:2])
-    size = (max(16, round(image.shape[1] * scale)), max(16, round(image.shape[0] * scale)))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    small = scaled(image, SIDE_PX, LEAST_SIDE_PX)
     lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     return np.asarray(cv2.GaussianBlur(lab, (0, 0), 1), np.float32)
 
 
-def _regions(lab: Floats) -> _Regions:
+def _regions(lab: Floats32) -> _Regions:
     import cv2
 
     height, width = lab.shape[:2]
@@ -79,13 +77,13 @@ def _regions(lab: Floats) -> _Regions:
     return _Regions(labels, colors, centres, touching, border.astype(np.int64))
 
 
-def _region_means(values: Floats, labels: NDArray[np.int32]) -> Floats:
+def _region_means(values: Floats32, labels: NDArray[np.int32]) -> Floats32:
     counts = np.bincount(labels.ravel())
     return (np.bincount(labels.ravel(), weights=values.ravel()) / np.maximum(counts, 1)).astype(np.float32)
 
 
-def _background_share(regions: _Regions, apart: Floats) -> Floats:
-    """1 for a region whose colour spreads along the border, 0 for one the border hardly knows (eq. 3 to 5)."""
+def _background_share(regions: _Regions, apart: Floats32) -> Floats32:
+    """1 for a region whose colour is found along much of the border, 0 where it is hardly found there (eq. 3 to 5)."""
     near = np.where(regions.touching, apart, np.inf).min(axis=1)
     usual = float(near[np.isfinite(near)].mean()) if np.isfinite(near).any() else 0.0
     linked = regions.touching.copy()
@@ -99,16 +97,16 @@ def _background_share(regions: _Regions, apart: Floats) -> Floats:
     return np.asarray(1 - np.exp(-(connectivity**2) / 2), np.float32)
 
 
-def _contrast(regions: _Regions, apart: Floats, background: Floats) -> Floats:
-    """0…1: how far the region's colour is from the background's, the nearer parts of it counting more."""
+def _contrast(regions: _Regions, apart: Floats32, background: Floats32) -> Floats32:
+    """0…1: the distance of a region's colour from the background's, weighted by nearness."""
     distance = ((regions.centres[:, None] - regions.centres[None]) ** 2).sum(axis=2)
     weight = np.exp(-distance / (2 * SPACE_SIGMA**2)) * background
     contrast = (apart * weight).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-6)
     return np.asarray(np.clip(contrast / max(float(contrast.max()), CLEAR_CONTRAST), 0, 1), np.float32)
 
 
-def _smoothed(regions: _Regions, apart: Floats, background: Floats, salient: Floats) -> Floats:
-    """Saliency that agrees with both cues and changes where the colours do (eq. 9, a linear system)."""
+def _smoothed(regions: _Regions, apart: Floats32, background: Floats32, salient: Floats32) -> Floats32:
+    """Saliency that fits both measures and changes only where colours change (eq. 9, a linear system)."""
     around = regions.touching.astype(np.float32)
     linked = regions.touching | (around @ around > 0)
     weight = np.where(linked, np.exp(-(apart**2) / (2 * COLOR_SIGMA**2)) + SMOOTHNESS, 0)

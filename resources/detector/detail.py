@@ -1,29 +1,27 @@
-"""Where a picture shows detail: objects have more of it than the ground they stand on, and are in focus."""
+"""Detail in a picture: objects have more texture than the ground under them, and they are in focus."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stages.imaging.resizing import Picture, shrunk
-
-Floats = NDArray[np.float32]
+from stages.imaging.arrays import Bits, Floats32, Picture
+from stages.imaging.resizing import shrunk
 
 TEXTURE_AROUND_PX = 4.0
-SHARP_SIDE_PX = 512  # of the picture that focus looks at: in a smaller one all is sharp
+SHARP_SIDE_PX = 512  # of the picture whose sharpness is measured: in a smaller one everything is sharp
 SHARP_AROUND_PX = 8.0
 
 
-def detail(image: Picture, small: Picture) -> Floats:
-    """0…2 for each pixel of `small`, which is `image` reduced: texture beyond the border's, and sharpness."""
+def detail(image: Picture, small: Picture) -> Floats32:
+    """0…2 for each pixel of `small`, which is `image` reduced: texture stronger than the border's, plus sharpness."""
     import cv2
 
     height, width = small.shape[:2]
     return _texture(small) + cv2.resize(_sharpness(image), (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _texture(small: Picture) -> Floats:
-    """0…1: how much stronger the local gradient is than that of the border, continued over the picture."""
+def _texture(small: Picture) -> Floats32:
+    """0…1: how much stronger the local gradient is than one extrapolated from the border."""
     import cv2
 
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
@@ -36,29 +34,29 @@ def _texture(small: Picture) -> Floats:
     return np.asarray(np.clip(strength - expected - usual, 0, 1), np.float32)
 
 
-def _sharpness(image: Picture) -> Floats:
-    """0…1: the finest contrast around each pixel, of a picture reduced to SHARP_SIDE_PX; what is out of focus has none.
+def _sharpness(image: Picture) -> Floats32:
+    """0…1: the contrast of the finest details around each pixel; what is out of focus has none.
 
-    It asks nothing of the border, so it also finds an object that the border cuts.
+    The border plays no part, so it also finds an object that reaches over the border.
     """
     import cv2
 
     grey = cv2.cvtColor(shrunk(image, SHARP_SIDE_PX), cv2.COLOR_RGB2GRAY).astype(np.float32)
-    # Contrast as the eye sees it: of dark things as much as of bright ones.
+    # Contrast as the eye sees it: relative to the brightness.
     lightness = 40 * np.log1p(grey / 8)
     fine = np.abs(cv2.GaussianBlur(lightness, (0, 0), 0.7) - cv2.GaussianBlur(lightness, (0, 0), 1.4))
     around = cv2.GaussianBlur(fine, (0, 0), SHARP_AROUND_PX)
     return np.asarray(np.clip(around / max(float(np.percentile(around, 95)), 1e-3), 0, 1), np.float32)
 
 
-def border_of(shape: tuple[int, ...], margin_px: int) -> NDArray[np.bool_]:
+def border_of(shape: tuple[int, ...], margin_px: int) -> Bits:
     """True on the outer `margin_px` of a picture of this (height, width)."""
     border = np.ones(shape[:2], dtype=bool)
     border[margin_px:-margin_px, margin_px:-margin_px] = False
     return border
 
 
-def quadratic_through(values: Floats, border: NDArray[np.bool_]) -> Floats:
+def quadratic_through(values: Floats32, border: Bits) -> Floats32:
     """The quadratic surface that fits the border best, over the whole picture; (height, width) or with channels."""
     height, width = values.shape[:2]
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]

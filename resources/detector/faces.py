@@ -1,4 +1,4 @@
-"""People, who differ too little from what is around them to stand out: whom a face shows, down to the waist."""
+"""People, found by their faces, from the head to the waist. Often they are not salient enough to be found otherwise."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.imaging.arrays import Picture
 from stages.imaging.geometry import Corners
-from stages.imaging.resizing import Picture
+from stages.imaging.resizing import scaled_size
 
 SIDE_PX = 256
 SCALE_STEP = 1.15
@@ -20,27 +21,27 @@ LEAST_SIDE = 0.08  # of the picture's longer side
 HAIR_AND_CHIN = 0.2  # of the face's side, which the cascade leaves out
 SHOULDERS = 2.8  # of the face's side, from one to the other
 WAIST = 3.2  # of the face's side, below the chin
-_LOOKING = threading.Lock()
+_IN_USE = threading.Lock()
 
 
 def load() -> None:
-    """The cascade, once per process."""
+    """Loads the cascade, once per process."""
     _cascade()
 
 
 def find_people(image: Picture) -> list[Corners]:
-    """(left, top, right, bottom) in px of the people whose faces look out of an RGB picture (height, width, 3).
+    """(left, top, right, bottom) in px of the people who face the viewer in an RGB picture (height, width, 3).
 
-    By OpenCV's own cascade. Of each person the head and, as far as the picture reaches, the body down to the waist.
+    Faces are found by OpenCV's cascade. A box has the head and, within the picture, the body down to the waist.
     """
     import cv2
 
     height, width = image.shape[:2]
     scale = SIDE_PX / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    grey = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(image, scaled_size(image, SIDE_PX), interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
     least = round(LEAST_SIDE * SIDE_PX)
-    with _LOOKING:  # a cascade keeps the picture it looks at
+    with _IN_USE:  # a cascade holds the picture that it works on
         found = _cascade().detectMultiScale(grey, SCALE_STEP, NEIGHBOURS, minSize=(least, least))
     return [_person(face, scale, width, height) for face in found]
 

@@ -1,4 +1,4 @@
-"""Objects from any ultralytics weights, detect or segment, `.pt` or `.onnx`."""
+"""Objects by any ultralytics weights that detect or segment, `.pt` or `.onnx`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from resources.detector import Detected
 from resources.loading.device import runs_on_gpu
 from resources.loading.loaded_once import LoadedOnce
 from resources.loading.weights import require, sha256
-from stages.imaging.resizing import Picture
+from stages.imaging.arrays import Picture
 from stages.values import DetectedObject, ModelInfo, Rect, Size, StageError
 
 TO_ONNX = "convert it where you trust it: yolo export model=weights.pt format=onnx"
@@ -23,7 +23,7 @@ TO_ONNX = "convert it where you trust it: yolo export model=weights.pt format=on
 
 @dataclass(frozen=True)
 class YoloSettings:
-    """`labels` maps each label to its weight: 0 is ignored, anything above keeps text away. Others are ignored."""
+    """`labels` gives the weight of each label that text must keep clear of; labels with 0 or not in it are ignored."""
 
     weights: Path
     confidence: float
@@ -35,7 +35,7 @@ class YoloSettings:
 
 
 class YoloDetector:
-    """One model per process. A `.pt` is a pickle: one that is not on the list of digests is loaded in safe mode."""
+    """One model per process. A `.pt` file is a pickle; unless its digest is trusted, it is loaded in safe mode."""
 
     def __init__(self, settings: YoloSettings) -> None:
         self._settings = settings
@@ -58,7 +58,7 @@ class YoloDetector:
 
     @property
     def survives_fork(self) -> bool:
-        """Not as `.onnx`: onnxruntime keeps threads."""
+        """An `.onnx` model does not: onnxruntime keeps threads."""
         return self._settings.weights.suffix == ".pt" and not runs_on_gpu(self._settings.device)
 
     def load(self) -> None:
@@ -83,7 +83,7 @@ class YoloDetector:
     def _found(self, result: Any, image: Picture) -> Detected:
         height_px, width_px = image.shape[:2]
         size = Size(width_px=width_px, height_px=height_px)
-        # Three copies from the device, where one of the whole result would be of every mask too.
+        # Three small copies from the device; a copy of the whole result would copy every mask too.
         corners, scores = result.boxes.xyxy.tolist(), result.boxes.conf.tolist()
         labels = [str(result.names[int(number)]) for number in result.boxes.cls.tolist()]
         kept = [i for i, label in enumerate(labels) if self._settings.labels.get(label, 0.0) > 0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from stages.imaging.resizing import Picture
+from stages.imaging.arrays import Picture
 from stages.values import LineRead, LineToRead, ModelInfo, Size
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from resources.loading.cpu_limit import limit_to_cpu_count
 from resources.ocr import hangul, latin, line_pixels, mixed, syllables
-from stages.imaging.resizing import Picture
+from stages.imaging.arrays import Picture
 from stages.values import LineRead, LineToRead, ModelInfo
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.imaging.resizing import Picture
+from stages.imaging.arrays import Picture
 from stages.values import Rgb
 
 Map = NDArray[np.float32]

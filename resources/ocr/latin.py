@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resources.ocr.ink import INK_BELOW, MARGIN_PX, Corners, Map, crop, find_ink
-from stages.imaging.resizing import Picture
+from stages.imaging.arrays import Picture
 from stages.values import LineRead, Rgb
 
 MODEL = "PP-OCRv6_rec_small"

@@ -18,7 +18,7 @@ from resources.ocr.cells import Cell, read_cells
 from resources.ocr.hangul import Piece
 from resources.ocr.ink import MARGIN_PX, Corners, InkRegion, crop, find_ink
 from resources.ocr.syllables import likeness
-from stages.imaging.resizing import Picture
+from stages.imaging.arrays import Picture
 from stages.values import LineRead, Rgb
 
 SURE_HANGUL = 0.8  # below it, it may be a letter or digit taken for a syllable

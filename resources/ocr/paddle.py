@@ -13,7 +13,7 @@ import numpy as np
 from resources.loading.loaded_once import LoadedOnce
 from resources.loading.weights import require, sha256
 from resources.ocr import line_pixels
-from stages.imaging.resizing import Picture
+from stages.imaging.arrays import Picture
 from stages.values import LineRead, LineToRead, ModelInfo, Script, StageError
 
 # Models whose names do not start with their language read Chinese, Japanese and English; none of those reads Hangul.

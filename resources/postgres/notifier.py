@@ -1,4 +1,4 @@
-"""Waiting for PostgreSQL to say that a variant has changed, with a bound on every wait."""
+"""Waits for a notification of PostgreSQL that a variant has changed. No wait is longer than the caller says."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from resources.postgres.queries import load
 
 STATEMENTS = Path(__file__).with_name("notifier.sql")
-STOP = "job_variant_sensors"
+SHUTDOWN_CHANNEL = "job_variant_sensors"
 _CONNECTED_WITHIN_S = 10.0
 _ANSWERED_WITHIN_S = 5.0
-# The longest that nobody asks whether to go on.
-_LOOK_UP_S = 0.5
+# How often a wait checks whether this process is stopping.
+_STOP_CHECK_S = 0.5
 _LOCK_NOT_AVAILABLE = "55P03"
 
 
-class ListeningLost(Exception):
-    """The connection does not listen: it broke, does not answer, or leads through a pooler. Read the table."""
+class ListenError(Exception):
+    """The connection cannot listen: it broke, the server does not answer, or a pooler is between. Read the table."""
 
 
-class Heard(Enum):
+class WaitEnd(Enum):
     """Why a wait ended."""
 
-    NOTHING = "nothing"
-    CHANGE = "a variant may wait"
-    STOP = "the service stops"
+    TIMEOUT = "the time is over"
+    CHANGE = "a variant may have become startable"
+    SHUTDOWN = "the service stops"
 
 
-class Listening:
-    """One connection that listens, may have the turn, and is closed at the end of its `with` block.
+class Listener:
+    """A connection of its own that listens for changes of variants, and that can hold the sensors' lock.
 
-    It listens from the start of the block, so nothing that is committed afterwards is missed. `stopping` is asked twice
-    a second during every wait.
+    It listens from the start of its `with` block, so it misses nothing that is committed afterwards. The end of the
+    block closes the connection. Every wait calls `stopping` twice a second and ends when that returns True.
     """
 
     def __init__(
@@ -58,9 +58,9 @@ class Listening:
         self._clock = clock
         self._connection: Any = None
 
-    def __enter__(self) -> Listening:
+    def __enter__(self) -> Listener:
         try:
-            # Asynchronous, for only then can each wait be bounded, also one for a server that has vanished.
+            # Asynchronous: only then each wait can be limited, also the wait for a server that has vanished.
             self._connection = psycopg2.connect(
                 make_url(self._url).set(drivername="postgresql").render_as_string(hide_password=False),
                 async_=True,
@@ -72,11 +72,11 @@ class Listening:
             )
             self._finish(_CONNECTED_WITHIN_S)
             self._refuse_pooler()
-            for statement in ("quick_farewell", "listen_for_changes", "listen_for_stop"):
+            for statement in ("set_tcp_keepalives", "listen_for_changes", "listen_for_shutdown"):
                 self._execute(statement)
         except psycopg2.Error as error:
             self.close()
-            raise ListeningLost(f"cannot listen: {error}") from error
+            raise ListenError(f"cannot listen: {error}") from error
         except BaseException:
             self.close()
             raise
@@ -88,50 +88,56 @@ class Listening:
         self.close()
 
     def close(self) -> None:
-        """Ends the turn, too."""
+        """Closes the connection. If it held the sensors' lock, the next sensor gets it."""
         if self._connection is not None:
             self._connection.close()
 
-    def take_turn(self, within_s: float) -> bool:
-        """Waits for the turn; False when others have had it all that time."""
+    def acquire_lock(self, within_s: float) -> bool:
+        """Waits for the sensors' lock, which one sensor at a time holds. False if others held it all that time.
+
+        Those who wait get the lock in the order in which they came. Raises ListenError.
+        """
         if within_s <= 0:
             return False
         try:
-            self._execute("turn_within", milliseconds=str(max(1, round(within_s * 1000))))
-            self._execute("take_turn", answered_within_s=within_s + _ANSWERED_WITHIN_S)
+            self._execute("set_lock_timeout", milliseconds=str(max(1, round(within_s * 1000))))
+            self._execute("acquire_sensor_lock", answered_within_s=within_s + _ANSWERED_WITHIN_S)
         except psycopg2.Error as error:
             if error.pgcode == _LOCK_NOT_AVAILABLE:
                 return False
-            raise ListeningLost(f"the connection broke while it waited for its turn: {error}") from error
+            raise ListenError(f"the connection broke while it waited for the sensors' lock: {error}") from error
         return True
 
-    def wait(self, within_s: float) -> Heard:
-        """Waits until a variant may have become startable, the service stops, or the time is over."""
+    def wait(self, within_s: float) -> WaitEnd:
+        """Waits until a variant may be startable, the service stops, or the time is over. Raises ListenError."""
         give_up_s = self._clock() + within_s
         while True:
-            heard = self._heard()
+            received = self._received()
+            if received is not None:
+                return received
             left_s = give_up_s - self._clock()
-            if heard is not Heard.NOTHING or left_s <= 0:
-                return heard
+            if left_s <= 0:
+                return WaitEnd.TIMEOUT
             if self._stopping():
-                return Heard.STOP
-            select.select([self._connection], [], [], min(left_s, _LOOK_UP_S))
+                return WaitEnd.SHUTDOWN
+            select.select([self._connection], [], [], min(left_s, _STOP_CHECK_S))
 
-    def _heard(self) -> Heard:
+    def _received(self) -> WaitEnd | None:
+        """What the notifications since the last call mean; None if there is nothing to do."""
         try:
             self._connection.poll()
         except psycopg2.Error as error:
-            raise ListeningLost(f"the connection broke while it listened: {error}") from error
+            raise ListenError(f"the connection broke while it listened: {error}") from error
         notices = list(self._connection.notifies)
         self._connection.notifies.clear()
-        if any(notice.channel == STOP for notice in notices):
-            return Heard.STOP
-        return Heard.CHANGE if any(may_start(notice.payload) for notice in notices) else Heard.NOTHING
+        if any(notice.channel == SHUTDOWN_CHANNEL for notice in notices):
+            return WaitEnd.SHUTDOWN
+        return WaitEnd.CHANGE if any(may_be_startable(notice.payload) for notice in notices) else None
 
     def _refuse_pooler(self) -> None:
-        [[served_by]] = self._execute("server_process")
+        [[served_by]] = self._execute("backend_pid")
         if served_by != self._connection.info.backend_pid:
-            raise ListeningLost("a pooler stands before PostgreSQL, and through it nobody can listen")
+            raise ListenError("there is a pooler before PostgreSQL, and through a pooler nobody can listen")
 
     def _execute(
         self, name: str, *, answered_within_s: float = _ANSWERED_WITHIN_S, **parameters: object
@@ -147,23 +153,24 @@ class Listening:
         while (state := self._connection.poll()) != extensions.POLL_OK:
             left_s = give_up_s - self._clock()
             if left_s <= 0:
-                raise ListeningLost(f"PostgreSQL does not answer within {within_s:g} s")
+                raise ListenError(f"PostgreSQL does not answer within {within_s:g} s")
             if self._stopping():
-                raise ListeningLost("the service stops")
+                raise ListenError("the service stops")
             reads = [self._connection] if state == extensions.POLL_READ else []
             writes = [self._connection] if state == extensions.POLL_WRITE else []
-            select.select(reads, writes, [], min(left_s, _LOOK_UP_S))
+            select.select(reads, writes, [], min(left_s, _STOP_CHECK_S))
 
 
-def may_start(payload: str) -> bool:
-    """Whether a change of state can have made a variant startable at once.
+def may_be_startable(payload: str) -> bool:
+    """Whether this notification can mean that a variant has become startable.
 
-    Of the changes within a run there are many, and they make nothing startable; what an operator moves in the same way
-    is found in the table a moment later. Anybody may write to the channel, so what cannot be read means: look.
+    Only images that are done and stages that somebody has queued count. The many changes within a run make nothing
+    startable. A state that an operator writes, such as (overlay, done), looks like one of them; the sensor finds it
+    when it next reads the table. Anybody can write to the channel, so a payload that cannot be read counts as well.
     """
     try:
         change = json.loads(payload)
-        state = change["current_step"], change["status"]
+        step, status = change["current_step"], change["status"]
     except (ValueError, KeyError, TypeError):
         return True
-    return state == ("img_gen", "done") or (state[1] == "queued" and state[0] != "img_gen")
+    return (step, status) == ("img_gen", "done") or (status == "queued" and step != "img_gen")

@@ -1,24 +1,25 @@
--- name: server_process
--- The process that serves this connection; behind a pooler it is not the one that the connection was told of.
+-- name: backend_pid
+-- The server process that serves this connection. Behind a pooler it is not the one named when the connection was made.
 SELECT pg_backend_pid();
 
--- name: quick_farewell
--- Has the server end a connection whose client has vanished within half a minute, and with it the client's turn.
+-- name: set_tcp_keepalives
+-- Makes the server notice within half a minute that the client of this connection has vanished. Then it closes the
+-- connection, and the sensors' lock is free.
 SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
        set_config('tcp_keepalives_count', '3', false);
 
 -- name: listen_for_changes
--- What the triggers of jobs_variants announce.
+-- The channel on which the triggers of jobs_variants announce changes of state.
 LISTEN job_variant_state_changed;
 
--- name: listen_for_stop
--- What the service says before it stops.
+-- name: listen_for_shutdown
+-- The channel on which the service announces that it stops.
 LISTEN job_variant_sensors;
 
--- name: turn_within
--- How long to wait for the turn.
+-- name: set_lock_timeout
+-- How long the next statement waits for the sensors' lock.
 SELECT set_config('lock_timeout', :milliseconds, false);
 
--- name: take_turn
--- Waits until no other sensor has the turn; it ends with the connection.
+-- name: acquire_sensor_lock
+-- Waits until no other sensor holds the lock. It is held until the connection is closed.
 SELECT pg_advisory_lock(hashtextextended('job_variants.new_variants', 0));

@@ -1,10 +1,10 @@
-"""What analyses a picture and judges an ad: the interface."""
+"""The interface of vision-language models, which analyse a picture and judge an ad."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
-from stages.imaging.resizing import Picture
+from stages.imaging.arrays import Picture
 from stages.values import Analysis, Judgement, ModelInfo
 
 
@@ -13,24 +13,18 @@ class VisionModel(Protocol):
     def info(self) -> ModelInfo: ...
 
     def load(self) -> None:
-        """Loads what it needs, once per process, before the first picture rather than at it."""
+        """Loads what the model needs, once per process, so that the first picture does not wait for it."""
         ...
 
     @property
     def survives_fork(self) -> bool:
-        """Whether what `load` makes works in a forked process: no threads, no open connections, no GPU."""
+        """Whether a forked process can use what `load` made: no threads, no open connections, no GPU."""
         ...
 
     def analyze(self, image: Picture, copy: str) -> Analysis:
-        """Does this picture suit this copy, and what type would? `None` for what the model cannot know."""
+        """Whether the picture suits the copy, and which type would. `None` for what the model cannot know."""
         ...
 
     def judge(self, ad: Picture, copy: str, brief: str) -> Judgement:
         """An opinion of the finished ad. `None` for what the model cannot know."""
         ...
-
-
-def traced(image: Picture, **asked: str) -> dict[str, Any]:
-    """What the trace of a call keeps of its request: everything but the picture's bytes."""
-    height_px, width_px = image.shape[:2]
-    return {**asked, "image": {"width_px": width_px, "height_px": height_px}}

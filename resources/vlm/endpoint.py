@@ -14,21 +14,23 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from resources.loading.loaded_once import LoadedOnce
-from resources.vlm.answers import ANALYZE, JUDGE, AnalysisAnswer, JudgementAnswer, prompt
-from stages.imaging.resizing import Picture
+from resources.vlm.prompt import ANALYZE, JUDGE, prompt
+from stages.imaging.arrays import Picture
+from stages.imaging.resizing import for_model
 from stages.values import Analysis, Judgement, ModelInfo
-from stages.vlm_analyze import for_model
+from stages.vlm_analyze import AnalysisAnswer
+from stages.vlm_judge import JudgementAnswer
 
 A = TypeVar("A", bound=BaseModel)
 
 
 class ModelUnavailable(Exception):
-    """The server does not answer, or not as asked; trying again later may help."""
+    """The server does not answer, or not in the form that was asked for. Trying again later may help."""
 
 
 @dataclass(frozen=True)
 class EndpointSettings:
-    """`retries` are for 429, 5xx and lost connections, `answers` for answers that do not fit the schema."""
+    """`retries` are made after 429, 5xx and lost connections; `answers` are asked for until one fits the schema."""
 
     url: str
     model: str
@@ -41,7 +43,7 @@ class EndpointSettings:
 
 
 class CircuitBreaker:
-    """After `limit` failures in a row it refuses at once for `pause_s`, so that runs do not wait for a dead server."""
+    """After `limit` failures in a row, requests fail at once for `pause_s`: runs do not wait for a dead server."""
 
     def __init__(self, limit: int = 5, pause_s: float = 30.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit, self._pause_s, self._clock = limit, pause_s, clock
@@ -70,7 +72,7 @@ class CircuitBreaker:
 
 
 class EndpointVision:
-    """The picture travels in the request; nothing is fetched by the server. Every answer is validated here."""
+    """The request contains the picture, so the server fetches nothing. Every answer is validated here."""
 
     def __init__(self, settings: EndpointSettings, breaker: CircuitBreaker | None = None) -> None:
         self._settings = settings
@@ -88,7 +90,7 @@ class EndpointVision:
     survives_fork = False
 
     def load(self) -> None:
-        """Asks the server for its models: it is there, and lets us in. Raises ModelUnavailable."""
+        """Asks the server for its models, to know that it is there and accepts the key. Raises ModelUnavailable."""
         from openai import APIStatusError, AuthenticationError, PermissionDeniedError
 
         with self._guarded() as client:
@@ -97,7 +99,7 @@ class EndpointVision:
             except (AuthenticationError, PermissionDeniedError):
                 raise
             except APIStatusError:
-                # Not every server can list its models; this one answers, and that was the question.
+                # Not every server can list its models. This one has answered, and that is enough.
                 return
 
     def analyze(self, image: Picture, copy: str) -> Analysis:
@@ -152,7 +154,7 @@ class EndpointVision:
 
     @contextmanager
     def _guarded(self) -> Iterator[Any]:
-        """The client, with a place among the requests in flight; a failure is named and counted."""
+        """The client, while fewer than `at_once` requests are in flight. Failures are counted, and name the server."""
         from openai import OpenAIError
 
         self._breaker.check()
@@ -194,7 +196,7 @@ def data_url(image: Picture) -> str:
 
 
 def _unfenced(text: str) -> str:
-    """Without the Markdown fence that many models put around JSON; nothing else is repaired or guessed."""
+    """The answer without the Markdown fence that many models put around JSON. Nothing else is repaired."""
     stripped = text.strip()
     if stripped.startswith("```") and stripped.endswith("```"):
         return stripped.strip("`").removeprefix("json").strip()

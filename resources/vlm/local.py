@@ -14,17 +14,19 @@ from pydantic import BaseModel
 from resources.loading.device import runs_on_gpu
 from resources.loading.loaded_once import LoadedOnce
 from resources.loading.weights import require, sha256
-from resources.vlm.answers import ANALYZE, JUDGE, AnalysisAnswer, JudgementAnswer, prompt
-from stages.imaging.resizing import Picture
+from resources.vlm.prompt import ANALYZE, JUDGE, prompt
+from stages.imaging.arrays import Picture
+from stages.imaging.resizing import for_model
 from stages.values import Analysis, Judgement, ModelInfo
-from stages.vlm_analyze import for_model
+from stages.vlm_analyze import AnalysisAnswer
+from stages.vlm_judge import JudgementAnswer
 
 A = TypeVar("A", bound=BaseModel)
 
 
 @dataclass(frozen=True)
 class LocalSettings:
-    """`model` is a folder or a name of the hub; a name is loaded from the local cache, or fetched where that may be."""
+    """`model` is a folder, or a name on the hub: loaded from the local cache, or fetched with internet access."""
 
     model: str
     device: str = "auto"
@@ -41,7 +43,7 @@ class _Loaded(NamedTuple):
 
 
 class LocalVision:
-    """Greedy: the same picture gets the same answer. Constrained while decoding: every answer parses."""
+    """Decodes greedily, so the same picture gets the same answer, and constrained, so every answer fits its schema."""
 
     def __init__(self, settings: LocalSettings) -> None:
         self._settings = settings
@@ -117,7 +119,7 @@ class LocalVision:
         from transformers import AutoModelForImageTextToText, AutoProcessor
         from transformers.utils.logging import disable_progress_bar
 
-        # Nobody watches it, and its thread would forbid a fork.
+        # Nobody sees it, and with its thread the process could not be forked.
         disable_progress_bar()
         processor = AutoProcessor.from_pretrained(given.model)
         options: dict[str, Any] = {"dtype": given.dtype}
@@ -142,9 +144,9 @@ def _quantization(kind: str) -> Any:
 
 
 def _only(constrained: Any, schema: type[BaseModel]) -> Any:
-    """Masks, at every token, what would not fit the schema; compiled lazily, whatever the vocabulary."""
+    """Excludes, at every token, what would not fit the schema. Compiled lazily, for any vocabulary."""
     from outlines.backends import get_json_schema_logits_processor
 
-    # No white space between the parts: a model that loves it would spend all its tokens there.
+    # No white space between the parts: a model could spend all its tokens on it.
     compact = {**schema.model_json_schema(), "x-guidance": {"whitespace_flexible": False}}
     return get_json_schema_logits_processor("llguidance", constrained, json.dumps(compact))

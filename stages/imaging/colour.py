@@ -1,4 +1,4 @@
-"""Which colour the text gets, and the weakest scrim under it that proves the contrast asked for."""
+"""The colour of the text, and the weakest scrim under it with which it reaches a required contrast."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stages.imaging.arrays import Floats, Picture
+from stages.imaging.blending import blend
 from stages.imaging.contrast import contrast_ratio, first_percentile
-from stages.imaging.geometry import Floats, Image
-from stages.type.glyphs import blend
 from stages.values import Rgb
 
 WHITE: Rgb = (255, 255, 255)
@@ -17,11 +17,11 @@ INK: Rgb = (20, 20, 20)
 BLACK: Rgb = (0, 0, 0)
 _STEPS = 100
 _RECOMMENDATION_WORTH = 12.0
-"""A recommended colour is kept when its scrim changes the picture by at most so many levels of 255 more."""
+"""The recommended colour is kept when its scrim changes the picture by at most so many levels of 255 more."""
 
 
-class Paint(NamedTuple):
-    """Text colour and scrim; `contrast_p1` is what 99 % of the pixels beside the glyphs reach."""
+class TextColours(NamedTuple):
+    """Colours of text and scrim; 99 % of the pixels beside the glyphs reach the contrast `contrast_p1`."""
 
     fill: Rgb
     scrim: Rgb
@@ -29,69 +29,73 @@ class Paint(NamedTuple):
     contrast_p1: float
 
 
-def choose_paint(beside: Sequence[Image], recommended: Rgb, ratio: float, least_opacity: float = 0.0) -> Paint:
-    """Colour first, then the smallest scrim. `beside`: the pixels next to the glyphs, (n, 3) for each line.
+def choose_colours(
+    beside: Sequence[Picture], recommended: Rgb, ratio: float, least_opacity: float = 0.0
+) -> TextColours:
+    """The colour that reaches `ratio` without a scrim, else the pair of colour and scrim that changes least.
 
-    The recommended colour is taken if it reaches `ratio` at the 1st percentile of every line, else white
-    or near-black, whichever contrasts more; when no colour does alone, the pair of colour and scrim that
-    changes the picture least.
+    `beside` are the pixels next to the glyphs, (n, 3) for each line; `ratio` counts at the 1st percentile of every
+    line. The recommended colour is taken if it reaches that, else white or near-black, whichever contrasts more. A
+    `least_opacity` above 0 asks for a scrim in any case.
     """
     if least_opacity == 0.0:
-        alone = [Paint(fill, BLACK, 0.0, weakest(fill, beside)) for fill in (recommended, WHITE, INK, BLACK)]
-        passing = [paint for paint in alone if paint.contrast_p1 >= ratio]
+        alone = [
+            TextColours(fill, BLACK, 0.0, weakest_contrast(fill, beside)) for fill in (recommended, WHITE, INK, BLACK)
+        ]
+        passing = [colours for colours in alone if colours.contrast_p1 >= ratio]
         if passing and passing[0].fill == recommended:
             return passing[0]
-        # Pure black is for grounds on which nothing softer passes.
+        # Pure black only where near-black does not pass.
         if passing:
-            return max(passing, key=lambda paint: (paint.fill != BLACK, paint.contrast_p1))
+            return max(passing, key=lambda colours: (colours.fill != BLACK, colours.contrast_p1))
     return _with_scrim(beside, recommended, ratio, least_opacity)
 
 
-def weakest(fill: Rgb, beside: Sequence[Image]) -> float:
-    """The contrast that 99 % of the pixels beside every single line reach."""
+def weakest_contrast(fill: Rgb, beside: Sequence[Picture]) -> float:
+    """The least, over the lines, of the contrast that 99 % of the pixels beside a line reach."""
     return min(first_percentile(fill, pixels) for pixels in beside)
 
 
-def _with_scrim(beside: Sequence[Image], recommended: Rgb, ratio: float, least_opacity: float) -> Paint:
-    """The pair of colour and scrim that changes the picture least: light on a dark picture is fog."""
+def _with_scrim(beside: Sequence[Picture], recommended: Rgb, ratio: float, least_opacity: float) -> TextColours:
+    """The pair of colour and scrim that changes the picture least; a light scrim on a dark picture looks like fog."""
     pixels = np.concatenate(beside)
     dark, light = tints(pixels)
     pairs = [(WHITE, dark), (INK, light), (recommended, dark), (recommended, light)]
-    found = [smallest_scrim(beside, fill, scrim, ratio, least_opacity) for fill, scrim in pairs]
-    usable = [paint for paint in found if paint is not None]
+    found = [weakest_scrim(beside, fill, scrim, ratio, least_opacity) for fill, scrim in pairs]
+    usable = [colours for colours in found if colours is not None]
     mean = pixels.mean(axis=0)
 
-    def change(paint: Paint) -> float:
-        worth = _RECOMMENDATION_WORTH if paint.fill == recommended else 0.0
-        return paint.opacity * float(np.abs(mean - np.asarray(paint.scrim)).mean()) - worth
+    def change(colours: TextColours) -> float:
+        worth = _RECOMMENDATION_WORTH if colours.fill == recommended else 0.0
+        return colours.opacity * float(np.abs(mean - np.asarray(colours.scrim)).mean()) - worth
 
     return min(usable, key=change)
 
 
-def smallest_scrim(
-    beside: Sequence[Image], fill: Rgb, scrim: Rgb, ratio: float, least_opacity: float = 0.0
-) -> Paint | None:
-    """The least opacity, in whole percent, at which the scrim proves the ratio; None if not even a full one.
+def weakest_scrim(
+    beside: Sequence[Picture], fill: Rgb, scrim: Rgb, ratio: float, least_opacity: float = 0.0
+) -> TextColours | None:
+    """The least opacity, in whole percent, at which the scrim reaches the ratio; None if even a full one does not.
 
-    Between white text and a black scrim 0.537 is always enough for 4.5:1, 0.459 with black on white.
+    On any picture, a black scrim of 0.537 is enough for white text at 4.5:1, a white one of 0.459 for black text.
     """
     low, high = round(least_opacity * _STEPS), _STEPS
     if contrast_ratio(fill, scrim) < ratio:
         return None
     while low < high:
         middle = (low + high) // 2
-        enough = weakest(fill, _shaded(beside, scrim, middle / _STEPS)) >= ratio
+        enough = weakest_contrast(fill, _shaded(beside, scrim, middle / _STEPS)) >= ratio
         low, high = (low, middle) if enough else (middle + 1, high)
     opacity = low / _STEPS
-    return Paint(fill, scrim, opacity, weakest(fill, _shaded(beside, scrim, opacity)))
+    return TextColours(fill, scrim, opacity, weakest_contrast(fill, _shaded(beside, scrim, opacity)))
 
 
-def _shaded(beside: Sequence[Image], scrim: Rgb, opacity: float) -> list[Image]:
+def _shaded(beside: Sequence[Picture], scrim: Rgb, opacity: float) -> list[Picture]:
     return [blend(pixels, scrim, opacity) for pixels in beside]
 
 
-def tints(pixels: Image) -> tuple[Rgb, Rgb]:
-    """A near-black and a near-white in the hue of the picture around the text, calmer than the pure ones."""
+def tints(pixels: Picture) -> tuple[Rgb, Rgb]:
+    """A near-black and a near-white in the hue of these pixels; they look calmer than pure black and white."""
     mean = pixels.mean(axis=0)
     dark = mean * (26.0 / max(26.0, float(mean.max())))
     light = 255.0 - (255.0 - mean) * 0.08

@@ -1,4 +1,4 @@
-"""Contrast as WCAG 2.2 defines it, for single colours and for whole sets of pixels."""
+"""Contrast as WCAG 2.2 defines it, of single colours and of sets of pixels."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stages.imaging.geometry import Floats
+from stages.imaging.arrays import Floats
 from stages.values import Rgb, Size
 
 VIEWED_WIDTH_PX = 390
-"""Width in CSS px at which a phone shows an ad: WCAG sizes count where text is seen."""
+"""Width in CSS px at which a phone shows an ad; WCAG's type sizes are those at which text is seen."""
 
 RING_PX = 3
 """Contrast is measured over the pixels up to this far from the glyph edges."""
@@ -48,11 +48,11 @@ def first_percentile(fill: Rgb, pixels: ArrayLike) -> float:
 
 
 def is_large_text(font_size_px: float, bold: bool, size: Size) -> bool:
-    """At least 18 pt (24 px), or 14 pt bold (18.66 px), at the size at which the ad is seen (WCAG 1.4.3)."""
+    """Whether the type is at least 18 pt (24 px), or 14 pt bold (18.66 px), as a phone shows the ad (WCAG 1.4.3)."""
     seen_px = font_size_px * min(1.0, VIEWED_WIDTH_PX / size.width_px)
     return seen_px >= (56 / 3 if bold else 24.0)
 
 
 def needed(large_text: bool) -> Needed:
-    """The ratios of WCAG 1.4.3 (AA) and 1.4.6 (AAA)."""
+    """The least ratios of WCAG 1.4.3 (AA) and 1.4.6 (AAA)."""
     return Needed(aa=3.0, aaa=4.5) if large_text else Needed(aa=4.5, aaa=7.0)

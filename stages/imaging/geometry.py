@@ -1,40 +1,27 @@
-"""Rectangles and pixel sets: integral images, rings around glyphs, areas of unions."""
+"""Rectangles: their pixels, what two of them have in common, and the area of many."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from stages.imaging.arrays import Picture
 from stages.values import Rect, Size, StageError
 
-Image = NDArray[np.uint8]
-Mask = NDArray[np.uint8]
-Bits = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 Corners = tuple[int, int, int, int]
+"""(left, top, right, bottom) in px; right and bottom are exclusive."""
 
 
-def size_of(image: Image) -> Size:
+def size_of(image: Picture) -> Size:
     """The size of a picture of shape (height, width, 3); the array is the truth, never a database row."""
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise StageError(
             f"a picture of shape {image.shape}, {image.dtype} came; stages take (height, width, 3) uint8 RGB"
         )
     return Size(width_px=image.shape[1], height_px=image.shape[0])
-
-
-def integral(values: NDArray[np.generic]) -> Floats:
-    """Summed-area table of shape (height + 1, width + 1): sums over any window in four look-ups."""
-    table = np.zeros((values.shape[0] + 1, values.shape[1] + 1))
-    table[1:, 1:] = values.cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
-    return table
-
-
-def window_sums(table: Floats, height: int, width: int) -> Floats:
-    """Sums over every window of height × width cells; entry (y, x) has its top left corner there."""
-    return table[height:, width:] - table[:-height, width:] - table[height:, :-width] + table[:-height, :-width]
 
 
 def inner_corners(rect: Rect, size: Size) -> Corners:
@@ -52,37 +39,57 @@ def inner_corners(rect: Rect, size: Size) -> Corners:
 def outer_corners(rect: Rect, size: Size, margin_px: int = 0) -> Corners:
     """(left, top, right, bottom) of all pixels `rect` touches, grown by the margin, clipped to the image."""
     left, top, right, bottom = rect.corners_px(size)
+    touched = (
+        int(np.floor(left + 1e-6)),
+        int(np.floor(top + 1e-6)),
+        int(np.ceil(right - 1e-6)),
+        int(np.ceil(bottom - 1e-6)),
+    )
+    return grown(touched, margin_px, size)
+
+
+def grown(corners: Corners, margin_px: int, size: Size) -> Corners:
+    """The rectangle with so much more to each side, clipped to the image."""
+    left, top, right, bottom = corners
     return (
-        max(0, int(np.floor(left + 1e-6)) - margin_px),
-        max(0, int(np.floor(top + 1e-6)) - margin_px),
-        min(size.width_px, int(np.ceil(right - 1e-6)) + margin_px),
-        min(size.height_px, int(np.ceil(bottom - 1e-6)) + margin_px),
+        max(0, left - margin_px),
+        max(0, top - margin_px),
+        min(size.width_px, right + margin_px),
+        min(size.height_px, bottom + margin_px),
     )
 
 
-def bounds(bits: NDArray[np.generic]) -> Corners | None:
-    """(left, top, right, bottom) of the non-zero pixels, right and bottom exclusive; None without any."""
-    rows, columns = np.flatnonzero(bits.any(axis=1)), np.flatnonzero(bits.any(axis=0))
-    if rows.size == 0:
-        return None
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+def enclosing(boxes: Iterable[Corners]) -> Corners:
+    """The smallest rectangle around all of them."""
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
 
 
-def grow(bits: Bits, radius_px: int) -> Bits:
-    """All pixels within `radius_px` (Euclidean) of a set pixel."""
-    grown = bits.copy()
-    height, width = bits.shape
-    for dy in range(-radius_px, radius_px + 1):
-        reach = int((radius_px**2 - dy**2) ** 0.5)
-        for dx in range(-reach, reach + 1):
-            source = bits[max(0, -dy) : height - max(0, dy), max(0, -dx) : width - max(0, dx)]
-            grown[max(0, dy) : height + min(0, dy), max(0, dx) : width + min(0, dx)] |= source
-    return grown
+def common(one: ArrayLike, other: ArrayLike) -> NDArray[Any]:
+    """The corners of what both rectangles cover, in any unit; shapes (…, 4) broadcast.
+
+    Where they are apart, right is less than left by the gap between them, or bottom less than top.
+    """
+    a, b = np.asarray(one), np.asarray(other)
+    return np.concatenate([np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])], axis=-1)
 
 
-def ring(bits: Bits, radius_px: int) -> Bits:
-    """The pixels next to a set: within `radius_px` of it, outside it."""
-    return grow(bits, radius_px) & ~bits
+def area(corners: ArrayLike) -> NDArray[Any]:
+    """Of rectangles of shape (…, 4); 0 where right is not beyond left or bottom not beyond top."""
+    boxes = np.asarray(corners)
+    sides = np.maximum(boxes[..., 2:] - boxes[..., :2], 0)
+    return np.asarray(sides[..., 0] * sides[..., 1])
+
+
+def overlap_area(one: ArrayLike, other: ArrayLike) -> NDArray[Any]:
+    """|A∩B| of corners of shape (…, 4)."""
+    return area(common(one, other))
+
+
+def iou(one: ArrayLike, other: ArrayLike) -> NDArray[Any]:
+    """|A∩B| / |A∪B| of corners of shape (…, 4)."""
+    both = overlap_area(one, other)
+    return np.asarray(both / (area(one) + area(other) - both))
 
 
 def union_area(rects: Sequence[Rect]) -> float:
@@ -97,9 +104,9 @@ def union_area(rects: Sequence[Rect]) -> float:
 
 def intersection(a: Rect, b: Rect) -> Rect | None:
     """The common rectangle, None when they share no area."""
-    x, y = max(a.x, b.x), max(a.y, b.y)
-    width, height = min(a.right, b.right) - x, min(a.bottom, b.bottom) - y
-    return Rect(x=x, y=y, width=width, height=height) if width > 0 and height > 0 else None
+    left, top, right, bottom = common(a.corners, b.corners).tolist()
+    width, height = right - left, bottom - top
+    return Rect(x=left, y=top, width=width, height=height) if width > 0 and height > 0 else None
 
 
 def intersections(rects: Sequence[Rect], others: Sequence[Rect]) -> list[Rect]:

@@ -1,17 +1,21 @@
-"""How much a place in a picture matters and how busy it is, on a coarse grid; no model needed."""
+"""How important and how busy each place of a picture is, on a coarse grid and without a model."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image as Pillow
 
-from stages.imaging.geometry import Bits, Floats, Image, Mask, outer_corners
+from stages.imaging.arrays import Bits, Floats, Mask, Picture
+from stages.imaging.filters import box_mean, gradient
+from stages.imaging.geometry import outer_corners
+from stages.imaging.resizing import area_means
+from stages.imaging.spectral import spectral_residual
 from stages.values import Rect, Size
 
 GRID_LONG_SIDE = 96
 _PIXELS_PER_CELL = 4
+_LEAST_AMPLITUDE = 1e-9
 
 
 class Grid(NamedTuple):
@@ -33,42 +37,28 @@ def grid_of(size: Size) -> Grid:
     return Grid(max(1, round(size.width_px / cell)), max(1, round(size.height_px / cell)))
 
 
-def maps(image: Image, grid: Grid) -> Maps:
+def maps(image: Picture, grid: Grid) -> Maps:
     """Saliency, edges and luminance of a picture of shape (height, width, 3), uint8 RGB."""
-    fine = (grid.columns * _PIXELS_PER_CELL, grid.rows * _PIXELS_PER_CELL)
-    small = np.asarray(Pillow.fromarray(image).resize(fine, Pillow.Resampling.BOX), dtype=np.float64) / 255.0
+    small = area_means(image, grid.columns * _PIXELS_PER_CELL, grid.rows * _PIXELS_PER_CELL) / 255.0
     grey = small @ np.array([0.2126, 0.7152, 0.0722])
     edges = np.minimum(1.0, per_cell(gradient(grey), grid) / 0.12)
     return Maps(saliency=saliency(small, grid), edges=edges, luminance=per_cell(grey, grid))
 
 
 def saliency(picture: Floats, grid: Grid) -> Floats:
-    """Spectral residual (Hou & Zhang 2007) joined with the colour distance from the picture's border.
+    """The mean of the spectral residual and the colour distance from the picture's border.
 
     `picture` is (4 · rows, 4 · columns, 3) in 0…1; the result is (rows, columns) in 0…1.
     """
     cells = np.stack([per_cell(picture[..., channel], grid) for channel in range(3)], axis=-1)
-    strange = spectral_residual(cells.mean(axis=-1))
+    strange = spectral_residual(cells.mean(axis=-1), _neighbourhood_mean, _LEAST_AMPLITUDE)
     border = np.concatenate([cells[0], cells[-1], cells[:, 0], cells[:, -1]])
     apart = np.linalg.norm(cells - np.median(border, axis=0), axis=-1)
-    return scaled(0.5 * scaled(smooth(strange, 2)) + 0.5 * scaled(smooth(apart, 1)))
+    return to_unit_range(0.5 * to_unit_range(box_mean(strange, 2)) + 0.5 * to_unit_range(box_mean(apart, 1)))
 
 
-def spectral_residual(grey: Floats) -> Floats:
-    """What the log spectrum has beyond its own local mean, back in the image plane, squared."""
-    spectrum = np.fft.fft2(grey)
-    log_amplitude = np.log(np.abs(spectrum) + 1e-9)
-    residual = log_amplitude - smooth(log_amplitude, 1)
-    return np.asarray(np.abs(np.fft.ifft2(np.exp(residual + 1j * np.angle(spectrum)))) ** 2)
-
-
-def gradient(grey: Floats) -> Floats:
-    """√((Gx² + Gy²) / 2) with Sobel kernels of unit weight, in float; shape of `grey`."""
-    padded = np.pad(grey, 1, mode="edge")
-    along_y = padded[:-2] + 2 * padded[1:-1] + padded[2:]
-    along_x = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
-    gx, gy = along_y[:, 2:] - along_y[:, :-2], along_x[2:] - along_x[:-2]
-    return np.asarray(np.sqrt((gx**2 + gy**2) / 2) / 4)
+def _neighbourhood_mean(values: Floats) -> Floats:
+    return box_mean(values, 1)
 
 
 def per_cell(values: Floats, grid: Grid) -> Floats:
@@ -77,16 +67,8 @@ def per_cell(values: Floats, grid: Grid) -> Floats:
     return np.asarray(blocks.mean(axis=(1, 3)))
 
 
-def smooth(values: Floats, radius: int) -> Floats:
-    """Box mean over (2 · radius + 1)² with mirrored borders."""
-    padded = np.pad(values, radius, mode="symmetric")
-    window = 2 * radius + 1
-    rows = np.lib.stride_tricks.sliding_window_view(padded, window, axis=0).mean(axis=-1)
-    return np.asarray(np.lib.stride_tricks.sliding_window_view(rows, window, axis=1).mean(axis=-1))
-
-
-def scaled(values: Floats) -> Floats:
-    """To 0…1; the top two percent are cut so that one bright spot does not hide the rest."""
+def to_unit_range(values: Floats) -> Floats:
+    """Scaled to 0…1. The top two percent all become 1, so that one bright spot does not darken the rest."""
     low, high = float(values.min()), float(np.percentile(values, 98))
     return np.clip((values - low) / (high - low), 0.0, 1.0) if high - low > 1e-6 else np.zeros_like(values)
 

@@ -1,4 +1,4 @@
-"""What the planner looks at, on a coarse grid: what is forbidden, how much each place matters, how busy it is."""
+"""The planner's maps, on a coarse grid: which cells are forbidden, and how important and how busy each one is."""
 
 from __future__ import annotations
 
@@ -6,27 +6,26 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stages.imaging.geometry import Bits, Floats, Image, Mask, size_of
+from stages.imaging.arrays import Bits, Floats, Mask, Picture
+from stages.imaging.geometry import size_of
 from stages.placement.importance import Grid, Maps, box_cells, box_shares, grid_of, maps, mask_cells, mask_shares
-from stages.values import DetectedObject, Detections
-
-_OBJECT_MARGIN = 0.012
+from stages.values import OBJECT_MARGIN, DetectedObject, Detections
 
 _BESIDE = 0.3
-"""What a place matters that is kept clear around an object's outline, where the object itself is 1."""
+"""Importance of the margin that is kept clear around an object; the object itself has 1."""
 
 _UNSALIENT = 0.85
-"""What the least salient spot of an object matters, where the most salient one is 1."""
+"""Importance of an object's least salient cell; the most salient one has 1."""
 
 _OUTSIDE_MASK = 0.05
-"""What a place in an object's box matters that its mask leaves free, as against one in the mask."""
+"""Weight of a cell in an object's box but outside its mask; a cell in the mask has 1."""
 
 
 class PlacementMaps(NamedTuple):
-    """What the search looks at, per cell; `subject` is the (x, y) centre of what the picture shows, 0…1.
+    """What the search needs to know of each cell, and the (x, y) centre of the `subject`, 0…1.
 
-    `importance` is 0…1: its mean over a region is how much of the region lies on objects. `harm` sums to each object's
-    weight over the object, so its sum over a region is what the region takes away of them.
+    The mean of `importance` (0…1) over a region is the share of the region that lies on objects. The sum of `harm` over
+    a region is the share of the objects that the region covers, each object counted by its weight.
     """
 
     grid: Grid
@@ -37,12 +36,12 @@ class PlacementMaps(NamedTuple):
     subject: tuple[float, float]
 
 
-def placement_maps(image: Image, detections: Detections, mask: Mask) -> PlacementMaps:
+def placement_maps(image: Picture, detections: Detections, mask: Mask) -> PlacementMaps:
     """`image` (height, width, 3) uint8 RGB, `mask` (height, width) uint8, non-zero = keep clear, of the same size."""
     grid = grid_of(size_of(image))
     forbidden = mask_cells(mask, grid)
     for found in detections.objects:
-        forbidden[box_cells(found.box, grid, _OBJECT_MARGIN)] = True
+        forbidden[box_cells(found.box, grid, OBJECT_MARGIN)] = True
     seen, kept_clear = maps(image, grid), mask_shares(mask, grid)
     importance = _importance(detections, kept_clear, grid) * (_UNSALIENT + (1 - _UNSALIENT) * seen.saliency)
     shown = forbidden.astype(float) if forbidden.any() else seen.saliency
@@ -50,11 +49,11 @@ def placement_maps(image: Image, detections: Detections, mask: Mask) -> Placemen
 
 
 def _importance(detections: Detections, kept_clear: Floats, grid: Grid) -> Floats:
-    """1 on what objects show; less in a box's corners outside the mask, and in the margin around an object."""
+    """1 on objects; less in the corners of a box outside its mask, and in the margin around an object."""
     boxes, near = np.zeros_like(kept_clear), np.zeros_like(kept_clear)
     for found in detections.objects:
         boxes = np.maximum(boxes, box_shares(found.box, grid))
-        near[box_cells(found.box, grid, 2 * _OBJECT_MARGIN)] = 1.0
+        near[box_cells(found.box, grid, 2 * OBJECT_MARGIN)] = 1.0
     inside = kept_clear * np.where(near > 0, boxes, 1.0)
     return np.maximum(inside, _BESIDE * np.maximum(boxes, kept_clear))
 
@@ -70,7 +69,7 @@ def _harm(detections: Detections, kept_clear: Floats, grid: Grid) -> Floats:
 
 
 def _over_object(found: DetectedObject, kept_clear: Floats) -> Floats:
-    """The object's weight over its cells: people look at the upper half, a face, a filling, a label."""
+    """The object's weight, spread over its cells; more in the upper half, where faces, fillings and labels are."""
     by_row = np.linspace(1.6, 0.4, len(kept_clear))[:, None]
     shown = by_row * np.maximum(kept_clear, _OUTSIDE_MASK)
     return np.asarray(found.weight * shown / shown.sum())

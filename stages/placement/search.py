@@ -1,4 +1,4 @@
-"""Every place the copy could take: rectangles that hold it, at all positions, with what speaks for each."""
+"""Candidates for the copy's place: every rectangle that holds it, at every position, with its figures."""
 
 from __future__ import annotations
 
@@ -6,29 +6,28 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stages.imaging.geometry import Floats, integral, window_sums
-from stages.placement.importance import Grid, smooth
+from stages.imaging.arrays import Floats, Indices
+from stages.imaging.filters import box_mean
+from stages.imaging.integral import integral, window_sums
+from stages.placement.importance import Grid
 from stages.placement.maps import PlacementMaps
 from stages.type.ad_copy import Parts, estimated_width_em
 from stages.type.line_breaking import Level
 from stages.type.setting import Estimate, TypeSizeRange, estimate, two_sizes_read_as_two
 from stages.values import Rect, Size
 
-Indices = NDArray[np.intp]
-
 SAFE_MARGIN = 0.055
-"""Of the shorter side: nothing is set nearer to the edge while there is room elsewhere."""
+"""Of the shorter side. Regions keep this distance from the edge while there is room elsewhere."""
 INSET = 0.025
-"""Of the shorter side: where a region may lie at the picture's edge or on an object, its text stays so far inside."""
+"""Of the shorter side. In a region at the picture's edge or on an object, the text keeps this far inside."""
 
 LEAST_WIDTH, LEAST_HEIGHT = 0.5, 0.12
 NARROWEST, LOWEST = 0.26, 0.09
-"""What is still taken where nothing of the least size is free."""
+"""The least width and height where no region of the usual least size is free."""
 
 _GOOD_SIZE = 1.2
-"""Of the smallest type: covering less is worth smaller type only where the copy leaves no choice."""
+"""Of the smallest type size. Over objects, smaller type than this is only for copy that fits in no larger one."""
 
 _BLOCK = 6
 _WIDE = 0.68
@@ -45,21 +44,23 @@ WEIGHTS = {
     "aligned": 0.06,
     "balance": 0.04,
 }
-"""What speaks for a place, 0 to 1 in sum: large type on calm, unimportant, even ground clear of objects."""
+"""Advantages of a place, 1 in sum: large type on calm, unimportant, even ground clear of objects."""
 
 COVERS = {"on_objects": 5.0, "of_objects": 2.5}
-"""What speaks against a place: its share on objects, and the share of each object that it takes away. So much that
-over objects nothing else decides but between places that cover equally much."""
+"""Disadvantages: the share of the place that lies on objects, and the share of the objects that it covers.
+
+They outweigh all advantages, which decide only between places that cover equally much."""
 
 _NOTHING = 1e-9
-"""Sums of whole cells are exact to far less than one cell."""
+"""Sums over cells that should be 0 differ from it by less than this, from rounding."""
 
 
 class SearchSpec(NamedTuple):
-    """Which regions a search offers; width and height in fractions of the picture, the rest of its shorter side.
+    """Which regions a search offers.
 
-    `safe_margin` lies between the region and the picture's edges, `inset` between the text and the region's. `steps`
-    is how many widths and how many type sizes are tried.
+    Widths and heights are fractions of the picture's. `safe_margin`, from the region to the picture's edges, and
+    `inset`, from the text to the region's edges, are fractions of the picture's shorter side. `steps` is the number of
+    widths, and of type sizes, that are tried.
     """
 
     narrowest: float
@@ -81,7 +82,7 @@ class Shape(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """Columns of equal length: `regions` (n, 4) as x, y, width, height in cells, one figure per reason."""
+    """n candidates: `regions` (n, 4) as x, y, width, height in cells, and for each reason n figures."""
 
     shapes: tuple[Shape, ...]
     shape_index: Indices
@@ -95,7 +96,7 @@ class Candidates(NamedTuple):
 
 
 def shapes(parts: Parts, size: Size, grid: Grid, allowed: TypeSizeRange, spec: SearchSpec) -> tuple[Shape, ...]:
-    """Rectangles that hold the copy: for each width and type size the height its lines need."""
+    """Rectangles that hold the copy: for each width and type size, the height that its lines need."""
     cell_x, cell_y = size.width_px / grid.columns, size.height_px / grid.rows
     around_px = 2 * spec.inset * min(size.width_px, size.height_px)
     margin_x, margin_y = margins(size, grid, spec.safe_margin)
@@ -107,7 +108,7 @@ def shapes(parts: Parts, size: Size, grid: Grid, allowed: TypeSizeRange, spec: S
             for block in _blocks(parts, font_size_px, columns * cell_x - around_px, allowed, spec.may_cover):
                 rows = max(least_rows, int(np.ceil((block.height_px * _ROOM + around_px) / cell_y)))
                 if rows <= most_rows:
-                    # Ascending sizes: of two that need the same rectangle the larger stays.
+                    # Sizes ascend, so of two that need the same rectangle the larger one stays.
                     found[columns, rows] = Shape(columns, rows, font_size_px, block.lines)
     readable = [shape for shape in found.values() if shape.font_size_px >= _GOOD_SIZE * allowed.smallest_px]
     return tuple(readable if spec.may_cover and readable else found.values())
@@ -127,9 +128,9 @@ def _steps(low: int, high: int, count: int) -> list[int]:
 def _blocks(
     parts: Parts, font_size_px: int, width_px: float, allowed: TypeSizeRange, also_as_one: bool
 ) -> Iterator[Estimate]:
-    """The copy in its two sizes where they read as two, else, or also, in one size; none that is too wide."""
+    """The copy in two sizes where they differ enough, else, or also, in one. A setting that is too wide is left out."""
     two_sizes = bool(parts.secondary) and two_sizes_read_as_two(font_size_px, allowed)
-    # One size in one line needs the lowest band of all.
+    # A single line in one size needs the least height.
     settings = [parts, parts.as_one] if two_sizes and also_as_one else [parts] if two_sizes else [parts.as_one]
     for setting in settings:
         block = _block(setting, font_size_px, width_px, allowed)
@@ -138,7 +139,7 @@ def _blocks(
 
 
 def _block(parts: Parts, font_size_px: int, width_px: float, allowed: TypeSizeRange) -> Estimate | None:
-    """Lines and height, words whole where they can be; None when a number or price alone is too wide."""
+    """Lines and height, with words kept whole where possible; None when a number or price alone is too wide."""
     estimates = (estimate(parts, level, font_size_px, width_px, (_em, _em), allowed) for level in Level)
     return next((block for block in estimates if block is not None), None)
 
@@ -150,9 +151,9 @@ def _em(text: str) -> float:
 def search(
     placement: PlacementMaps, offered: Sequence[Shape], size: Size, allowed: TypeSizeRange, spec: SearchSpec
 ) -> Candidates:
-    """All positions of the shapes inside the safe margins, thinned to the best of each neighbourhood.
+    """All positions of the shapes inside the safe margins, of which only the best of each neighbourhood stay.
 
-    Unless the text may cover objects, only positions clear of everything forbidden.
+    Where the text may not cover objects, positions on forbidden cells are left out.
     """
     tables = Tables.of(placement)
     margin = margins(size, placement.grid, spec.safe_margin)
@@ -191,7 +192,7 @@ class Tables(NamedTuple):
 
     @classmethod
     def of(cls, placement: PlacementMaps) -> Tables:
-        maps, near = placement.maps, smooth(placement.forbidden.astype(np.float64), 2)
+        maps, near = placement.maps, box_mean(placement.forbidden.astype(np.float64), 2)
         averaged = (
             placement.forbidden,
             placement.importance,
@@ -253,9 +254,9 @@ def _placements(
 
 
 def _aligned(shape: Shape, grid: Grid, xs: Floats, ys: Floats, margin: tuple[int, int]) -> Floats:
-    """1 where the rectangle stands on the picture's axis or a margin, and on a margin or third in height."""
+    """1 where the rectangle is centred or at a side margin, and its height is at a margin or a third of the picture."""
     across = np.abs(xs + shape.columns / 2 - grid.columns / 2)
-    # A wide region flush with one margin is neither centred nor a column; it only looks misplaced.
+    # A wide region at one margin is neither centred nor a column: it looks misplaced.
     if shape.columns < _WIDE * grid.columns:
         flush = np.minimum(np.abs(xs - margin[0]), np.abs(grid.columns - margin[0] - xs - shape.columns))
         across = np.minimum(across, flush)
@@ -267,14 +268,14 @@ def _aligned(shape: Shape, grid: Grid, xs: Floats, ys: Floats, margin: tuple[int
 
 
 def _balance(shape: Shape, placement: PlacementMaps, xs: Floats, ys: Floats) -> Floats:
-    """1 where text and subject together weigh on the middle of the picture."""
+    """1 where the middle between text and subject is the middle of the picture."""
     across = ((xs + shape.columns / 2) / placement.grid.columns + placement.subject[0]) / 2 - 0.5
     down = ((ys + shape.rows / 2) / placement.grid.rows + placement.subject[1]) / 2 - 0.5
     return np.maximum(0.0, 1.0 - 2.0 * np.hypot(across[None, :], down[:, None]))
 
 
 def _best_of_blocks(score: Floats) -> tuple[Indices, Indices]:
-    """(rows, columns) of the best position in every _BLOCK × _BLOCK positions; the first of equals."""
+    """(rows, columns) of the best position in each block of _BLOCK × _BLOCK; the first of equal ones."""
     down, across = (-(-length // _BLOCK) for length in score.shape)
     padded = np.full((down * _BLOCK, across * _BLOCK), -np.inf)
     padded[: score.shape[0], : score.shape[1]] = score

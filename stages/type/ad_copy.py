@@ -18,19 +18,30 @@ _BLANKS = frozenset("\t\u115f\u1160\u3164\uffa0")
 
 
 class Parts(NamedTuple):
-    """`secondary` is empty when the copy is one sentence or its first one is too long for a headline."""
+    """`secondary` is empty when the copy is a single sentence, or when its first one is too long for a headline."""
 
     headline: str
     secondary: str
 
     @property
     def as_one(self) -> Parts:
-        """Both in one size."""
+        """Headline and secondary text as one text, in one size."""
         return Parts(f"{self.headline} {self.secondary}".strip(), "")
 
 
+def require_copy(copy: str | None, job_id: str) -> str:
+    """The copy without white space around it; StageError when the job has none, or only white space."""
+    text = (copy or "").strip()
+    if not text:
+        raise StageError(
+            f"no ad copy for job {job_id}: write it to txt_ad_copy_generations (status done) or job_inputs, "
+            "then run the variant again"
+        )
+    return text
+
+
 def normalise_copy(copy: str) -> str:
-    """NFC, invisible characters dropped, white space collapsed; line ends of the writer are kept.
+    """In NFC, without invisible characters, white space collapsed; the writer's line ends are kept.
 
     Raises StageError when nothing is left to draw.
     """
@@ -47,7 +58,7 @@ def _visible(line: str) -> str:
 
 
 def _invisible(character: str) -> bool:
-    # Variation selectors only pick a glyph form; alone they would draw as tofu.
+    # Variation selectors only choose a form of the glyph before them; drawn alone they would be empty boxes.
     return unicodedata.category(character) in _IGNORABLE or 0xFE00 <= ord(character) <= 0xFE0F
 
 
@@ -61,7 +72,7 @@ def split_copy(text: str) -> Parts:
 
 
 def estimated_width_em(character: str) -> float:
-    """A cautious advance width, in em, of a bold sans face; for planning before a font is chosen."""
+    """An advance width in em, rather too large, of a bold sans face; for planning, before a font is chosen."""
     if character == " ":
         return 0.32
     if unicodedata.east_asian_width(character) in "WF":

@@ -1,4 +1,4 @@
-"""Glyphs and panels as pixels. Renderer and measurement share these, so both see the same ink."""
+"""Glyphs as pixels. The stage that draws and those that measure use the same functions, so they get the same ink."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
-from stages.imaging.geometry import Corners, Floats, Image, Mask, bounds, outer_corners, size_of
+from stages.imaging.arrays import Mask, Picture
+from stages.imaging.blending import blend, with_panel
+from stages.imaging.geometry import Corners
+from stages.imaging.morphology import bounds
 from stages.type.fonts import Fonts
-from stages.values import FontFace, GlyphRun, Layout, Panel, Rgb, Size, StageError, TextLine
+from stages.values import FontFace, GlyphRun, Layout, Rgb, Size, StageError, TextLine
 
 
 def line_mask(layout: Layout, line: TextLine, fonts: Fonts) -> Mask:
@@ -41,7 +44,7 @@ def line_ink(runs: Sequence[tuple[str, FontFace]], font_size_px: int, fonts: Fon
 
 
 def runs_ink(runs: Sequence[GlyphRun], font_size_px: int, fonts: Fonts) -> Corners:
-    """(left, top, right, bottom) in px of the ink of placed runs, whole where a picture's border would cut it off."""
+    """(left, top, right, bottom) in px of the ink of placed runs, also beyond the border of a picture."""
     widths = advances([(run.text, run.face) for run in runs], font_size_px, fonts)
     left_px, top_px = (
         math.floor(min(origins)) - 2 * font_size_px
@@ -62,7 +65,7 @@ def runs_ink(runs: Sequence[GlyphRun], font_size_px: int, fonts: Fonts) -> Corne
 
 
 def advances(runs: Sequence[tuple[str, FontFace]], font_size_px: int, fonts: Fonts) -> list[int]:
-    """Whole px by which each run moves the pen."""
+    """The advance width of each run, in whole px."""
     return [round(fonts.load(face, font_size_px).getlength(text)) for text, face in runs]
 
 
@@ -77,52 +80,21 @@ def placed_runs(
     )
 
 
-def drawn(image: Image, layout: Layout, fonts: Fonts) -> Image:
-    """The picture with everything the layout says: the ad."""
+def draw_layout(image: Picture, layout: Layout, fonts: Fonts) -> Picture:
+    """The ad: the picture with the panel and the glyphs of the layout."""
     return with_glyphs(without_glyphs(image, layout), glyph_mask(layout, fonts), layout.fill)
 
 
-def without_glyphs(image: Image, layout: Layout) -> Image:
-    """The picture as it lies under the glyphs: the panel drawn, no text."""
+def without_glyphs(image: Picture, layout: Layout) -> Picture:
+    """The picture with the panel of the layout and without its glyphs."""
     return with_panel(image, layout.panel) if layout.panel else image.copy()
 
 
-def with_panel(image: Image, panel: Panel) -> Image:
-    """The picture with the panel blended over it; its opacity fades over the feather."""
-    size = size_of(image)
-    left, top, right, bottom = outer_corners(panel.rect, size, int(np.ceil(panel.feather_px)) + 1)
-    opacity = panel.opacity * _panel_shape(panel, size, (left, top, right, bottom))
-    result = image.copy()
-    result[top:bottom, left:right] = blend(image[top:bottom, left:right], panel.color, opacity)
-    return result
-
-
-def with_glyphs(image: Image, mask: Mask, fill: Rgb) -> Image:
-    """The picture with `fill` drawn through the glyph mask."""
+def with_glyphs(image: Picture, mask: Mask, fill: Rgb) -> Picture:
+    """The picture with `fill` blended in by the coverage of the glyph mask."""
     result, found = image.copy(), bounds(mask)
     if found is not None:
         left, top, right, bottom = found
         coverage = mask[top:bottom, left:right] / 255.0
         result[top:bottom, left:right] = blend(image[top:bottom, left:right], fill, coverage)
     return result
-
-
-def blend(pixels: Image, color: Rgb, opacity: Floats | float) -> Image:
-    """`color` over `pixels` (…, 3) at an opacity of shape (…), in sRGB as ads are composed."""
-    weight = np.asarray(opacity, dtype=np.float32)[..., None]
-    drawn = np.asarray(color, dtype=np.float32)
-    return np.rint(pixels + (drawn - pixels) * weight).astype(np.uint8)
-
-
-def _panel_shape(panel: Panel, size: Size, window: Corners) -> Floats:
-    """1 inside the rounded rectangle, falling to 0 over the feather (or one px), for the window's pixels."""
-    left, top, right, bottom = panel.rect.corners_px(size)
-    radius = min(panel.radius_px, (right - left) / 2, (bottom - top) / 2)
-    xs = np.abs(np.arange(window[0], window[2]) + 0.5 - (left + right) / 2) - (right - left) / 2 + radius
-    ys = np.abs(np.arange(window[1], window[3]) + 0.5 - (top + bottom) / 2) - (bottom - top) / 2 + radius
-    outside = np.hypot(np.maximum(xs, 0.0)[None, :], np.maximum(ys, 0.0)[:, None])
-    distance = outside + np.minimum(np.maximum(xs[None, :], ys[:, None]), 0.0) - radius
-    if panel.feather_px < 1.0:
-        return np.asarray(np.clip(0.5 - distance, 0.0, 1.0))
-    faded = np.clip(1.0 - distance / panel.feather_px, 0.0, 1.0)
-    return np.asarray(faded * faded * (3.0 - 2.0 * faded))

@@ -27,7 +27,7 @@ _UNBREAKABLE = re.compile("|".join((PHONE, DATE, PERCENT, PRICE, rf"{AMOUNT}(?:[
 
 
 class Level(IntEnum):
-    """How deep a break cuts: a level allows its own breaks and all gentler ones."""
+    """Where lines may break. Each level allows its own breaks and those of the levels before it."""
 
     WORD = 0
     SYLLABLE = 1
@@ -35,7 +35,7 @@ class Level(IntEnum):
 
 
 class Piece(NamedTuple):
-    """An unbreakable stretch of the text; `gap` is the space drawn before it unless it starts a line."""
+    """A stretch of text without a break; `gap` is the space drawn before it unless it starts a line."""
 
     text: str
     gap: str
@@ -47,7 +47,7 @@ Widths = Callable[[str], float]
 
 @lru_cache(maxsize=256)
 def pieces(text: str, deepest: Level) -> tuple[Piece, ...]:
-    """`text` (single spaces) cut wherever a line may end at this level or a gentler one."""
+    """`text` (with single spaces) cut wherever a line may end at this level or one before it."""
     cuts = [0, *_cuts(text, deepest), len(text)]
     stretches = [text[a:b] for a, b in pairwise(cuts)]
     levels = [Level.WORD, *(_level(text, cut) for cut in cuts[1:-1])]
@@ -130,7 +130,7 @@ def balanced(text: Measured, count: int, available: float) -> tuple[str, ...] | 
                     if end not in reached or whole < reached[end][0]:
                         reached[end] = (whole, start)
         best.append(reached)
-    return _traced(text, best) if len(text.pieces) in best[count] else None
+    return _backtrace(text, best) if len(text.pieces) in best[count] else None
 
 
 def _ends(text: Measured, start: int, available: float) -> Sequence[tuple[int, float]]:
@@ -145,7 +145,7 @@ def _ends(text: Measured, start: int, available: float) -> Sequence[tuple[int, f
 
 
 def _break_cost(text: Measured, end: int) -> float:
-    """In units of the squared mean width: a break inside a word costs, one after punctuation pays."""
+    """In squares of the mean width: positive for a break inside a word, negative for one after punctuation."""
     if end == len(text.pieces):
         return 0.0
     if text.pieces[end].level is not Level.WORD:
@@ -157,7 +157,7 @@ def _break_cost(text: Measured, end: int) -> float:
     return -0.04 if last[-1] in ",.!?…:;·" else 0.0
 
 
-def _traced(text: Measured, best: Sequence[dict[int, tuple[float, int]]]) -> tuple[str, ...]:
+def _backtrace(text: Measured, best: Sequence[dict[int, tuple[float, int]]]) -> tuple[str, ...]:
     lines: list[str] = []
     end = len(text.pieces)
     for reached in reversed(best[1:]):

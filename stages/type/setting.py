@@ -1,4 +1,4 @@
-"""Sets the copy in a rectangle: the largest readable size, balanced lines, placed by their real ink."""
+"""Sets the copy in a rectangle: in the largest size that fits, in balanced lines, placed by their ink."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from stages.imaging.geometry import Corners
+from stages.imaging.geometry import Corners, enclosing
 from stages.type.ad_copy import Parts
 from stages.type.fonts import Fonts
 from stages.type.glyphs import line_ink, placed_runs
@@ -54,7 +54,7 @@ class Paragraph(NamedTuple):
 
 
 class SetLine(NamedTuple):
-    """A line in its place; `ink` is (left, top, right, bottom) in px of the picture."""
+    """A placed line; `ink` is (left, top, right, bottom) in px of the picture."""
 
     text: str
     runs: tuple[GlyphRun, ...]
@@ -63,20 +63,14 @@ class SetLine(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Text as set. `headline` is the leading paragraph, whose size and line height are the layout's."""
+    """Text as it is set. `headline` is the first paragraph; its size and line height are those of the layout."""
 
     lines: tuple[SetLine, ...]
     headline: Paragraph
 
     @property
     def ink(self) -> Corners:
-        inks = [line.ink for line in self.lines]
-        return (
-            min(i[0] for i in inks),
-            min(i[1] for i in inks),
-            max(i[2] for i in inks),
-            max(i[3] for i in inks),
-        )
+        return enclosing(line.ink for line in self.lines)
 
 
 def type_size_range(size: Size, category: SizeCategory) -> TypeSizeRange:
@@ -105,7 +99,7 @@ def set_in(
 def _candidates(
     parts: Parts, width: int, height: int, faces: Faces, allowed: TypeSizeRange, fonts: Fonts
 ) -> Iterator[tuple[Paragraph, ...]]:
-    """Settings worth drawing, best first: the estimate may be a few px too hopeful, so smaller follow."""
+    """Settings to try, best first. The estimate of the height may be a few px too low, so smaller sizes follow."""
     fits = {level: _largest(parts, level, width, height, faces, allowed, fonts) for level in Level}
     for level in sorted(Level, key=lambda level: _worth(level, fits), reverse=True):
         for size_px in range(fits[level], allowed.smallest_px - 1, -1):
@@ -121,7 +115,7 @@ def _worth(level: Level, fits: dict[Level, int]) -> float:
 def _largest(
     parts: Parts, level: Level, width: int, height: int, faces: Faces, allowed: TypeSizeRange, fonts: Fonts
 ) -> int:
-    """The largest size whose estimated block fits, by bisection; one below the smallest when none does."""
+    """The largest size whose estimated block fits, by bisection; the smallest size less one when none does."""
     ems = (_em_widths(faces.headline, fonts), _em_widths(faces.secondary, fonts))
     low, high = allowed.smallest_px - 1, allowed.largest_px
     while low < high:
@@ -139,7 +133,7 @@ class Estimate(NamedTuple):
 def estimate(
     parts: Parts, level: Level, size_px: int, width_px: float, ems: tuple[Widths, Widths], allowed: TypeSizeRange
 ) -> Estimate | None:
-    """Lines and height of the block at a headline size, by widths in em; None when a word is too wide."""
+    """Lines and height of the block at a headline size, from widths in em; None when a word is too wide."""
     height, count = 0.0, 0
     for (text, font_size_px, leading), em in zip(_sizes(parts, size_px, allowed), ems, strict=False):
         lines = fewest_lines(measured(text, level, em), width_px / font_size_px)
@@ -160,7 +154,7 @@ def _sizes(parts: Parts, size_px: int, allowed: TypeSizeRange) -> list[tuple[str
 
 
 def two_sizes_read_as_two(size_px: int, allowed: TypeSizeRange) -> bool:
-    """Two sizes that are nearly equal look like a mistake."""
+    """Whether the sizes of headline and secondary text differ enough; nearly equal ones look like a mistake."""
     return max(allowed.smallest_px, round(SECONDARY_SHARE * size_px)) <= _SECONDARY_AT_MOST * size_px
 
 
@@ -181,7 +175,7 @@ def _paragraphs(
 
 
 class _EmWidths:
-    """Advance widths in em, measured once per character at a size where hinting no longer rounds."""
+    """Advance widths in em, measured once per character, at a size where rounding to whole pixels hardly counts."""
 
     def __init__(self, face: FontFace, fonts: Fonts) -> None:
         self._face, self._fonts = face, fonts
@@ -201,7 +195,7 @@ def _em_widths(face: FontFace, fonts: Fonts) -> _EmWidths:
 
 
 def _placed(paragraphs: tuple[Paragraph, ...], box: Corners, align: Align, fonts: Fonts) -> Block:
-    """Lines aligned by their ink, not their advance (optical margins); the block centred in height."""
+    """The lines aligned by their ink, not by their advance widths; the block centred in height."""
     drafts: list[tuple[str, Paragraph, tuple[Run, ...], Corners, int]] = []
     baseline = 0
     for number, paragraph in enumerate(paragraphs):

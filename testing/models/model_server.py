@@ -8,7 +8,6 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pathlib import Path
 from urllib.error import URLError
 
 from resources.settings import PROJECT
+from testing.waiting import until
 
 _START_S = 120.0
 
@@ -30,24 +30,32 @@ def model_server(log: Path) -> Iterator[str]:
     with log.open("ab") as output:
         process = subprocess.Popen(command, cwd=PROJECT, stdout=output, stderr=subprocess.STDOUT)
     try:
-        _wait_until_up(f"http://127.0.0.1:{port}/health", process, log)
+        health = f"http://127.0.0.1:{port}/health"
+        until(
+            "transformers serve answers",
+            lambda: _answers(health, process, log),
+            within_s=_START_S,
+            every_s=0.1,
+            details=lambda: _end_of(log),
+        )
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         process.terminate()
         process.wait(30)
 
 
-def _wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline_s = time.monotonic() + _START_S
-    while time.monotonic() < deadline_s:
-        if process.poll() is not None:
-            raise RuntimeError(f"transformers serve ended with {process.returncode}:\n{log.read_text()[-2000:]}")
-        try:
-            with urllib.request.urlopen(url, timeout=1):
-                return
-        except (URLError, TimeoutError):
-            time.sleep(0.1)
-    raise RuntimeError(f"transformers serve was not up within {_START_S:.0f} s:\n{log.read_text()[-2000:]}")
+def _answers(url: str, process: subprocess.Popen[bytes], log: Path) -> bool:
+    if process.poll() is not None:
+        raise RuntimeError(f"transformers serve ended with {process.returncode}:\n{_end_of(log)}")
+    try:
+        with urllib.request.urlopen(url, timeout=1):
+            return True
+    except (URLError, TimeoutError):
+        return False
+
+
+def _end_of(log: Path) -> str:
+    return log.read_text()[-2000:]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from resources.vlm.answers import ANALYZE, JUDGE, prompt
+from resources.vlm.prompt import ANALYZE, JUDGE, prompt
 from testing.models import answers, tiny_llava
 from testing.models.answers import ANALYSIS, JUDGEMENT
 

@@ -103,6 +103,8 @@ def test_every_attributable_result_names_its_variant_and_one_of_each_is_current(
 def test_three_variants_of_a_job_can_have_a_detection_run_each(adopted: Shop) -> None:
     adopted.execute("DELETE FROM yolo_runs")
     adopted.execute("INSERT INTO yolo_runs (job_id, job_variants_id) SELECT job_id, job_variants_id FROM jobs_variants")
+    runs = adopted.table("SELECT job_id, count(DISTINCT job_variants_id) FROM yolo_runs GROUP BY job_id")
+    assert runs == {job(number): 3 for number in range(1, 6)}
 
 
 def test_the_triggers_of_the_old_service_are_gone_and_those_of_others_stay(adopted: Shop) -> None:
@@ -113,15 +115,15 @@ def test_the_triggers_of_the_old_service_are_gone_and_those_of_others_stay(adopt
 
 def test_what_was_in_work_starts_again_and_completes_its_job(adopted: Shop) -> None:
     db = Database(url_of(adopted.engine))
-    left = db.running_variants(older_than_s=0, most=100)
+    left = db.maintenance.running_variants(older_than_s=0, most=100)
     assert len(left) == 6
-    assert {db.recover_stage(variant.job_variants_id, variant.claimed_by) for variant in left} == {"restarted"}
+    assert {db.claims.recover(variant.job_variants_id, variant.claimed_by) for variant in left} == {"restarted"}
     # Nothing here is built on a result of the old service, so all start at the first stage.
-    waiting = db.startable_variants([], most=100)
+    waiting = db.run_requests.request_startable("new_variants", [], most=100)
     assert {variant.start_stage for variant in waiting} == {"vlm_analyze"}
     for variant in waiting:
         work_through(db, variant.job_variants_id, "run")
-        db.complete_variant(variant.job_variants_id)
+        db.claims.complete(variant.job_variants_id)
     db.close()
     assert [adopted.job_state(job(number))[1] for number in (2, 3)] == ["done", "done"]
 

@@ -16,12 +16,12 @@ SERIALIZATION_FAILURE = "40001"
 
 def finish(db: Database, variant: UUID, run: str = "run") -> None:
     work_through(db, variant, run)
-    db.complete_variant(variant)
+    db.claims.complete(variant)
 
 
 def fail(db: Database, variant: UUID, run: str = "bad") -> None:
-    db.begin_stage(variant, "vlm_analyze", run)
-    db.fail_stage(variant, "vlm_analyze", run, "no ad copy", final=True)
+    db.claims.begin(variant, "vlm_analyze", run)
+    db.claims.fail(variant, "vlm_analyze", run, "no ad copy", final=True)
 
 
 def test_generated_images_alone_do_not_complete_a_job(shop: Shop) -> None:
@@ -48,12 +48,12 @@ def test_a_job_not_handed_over_is_left_alone_and_settles_at_the_hand_over(
     job = shop.job(step=step, status=status)
     finish(db, shop.variant(job))
     assert shop.job_state(job) == (step, status)
-    assert db.unsettled_jobs(most=10) == []
+    assert db.maintenance.unsettled_jobs(most=10) == []
     shop.execute("UPDATE jobs SET current_step = 'vlm_analyze', status = 'running' WHERE job_id = :j", j=job)
-    assert db.unsettled_jobs(most=10) == [job]
-    db.settle_job(job)
+    assert db.maintenance.unsettled_jobs(most=10) == [job]
+    db.maintenance.settle_job(job)
     assert shop.job_state(job) == ("iou_eval", "done")
-    assert db.unsettled_jobs(most=10) == []
+    assert db.maintenance.unsettled_jobs(most=10) == []
 
 
 def test_a_job_that_js_has_taken_on_is_left_alone(db: Database, shop: Shop) -> None:
@@ -95,9 +95,9 @@ def test_a_done_job_stays_done_while_a_variant_runs_again_and_fails_only_with_it
     job = shop.job()
     variant = shop.variant(job)
     finish(db, variant)
-    db.begin_stage(variant, "overlay", "again")
+    db.claims.begin(variant, "overlay", "again")
     assert shop.job_state(job) == ("iou_eval", "done")
-    db.fail_stage(variant, "overlay", "again", "the font is gone", final=True)
+    db.claims.fail(variant, "overlay", "again", "the font is gone", final=True)
     assert shop.job_state(job)[1] == "failed"
 
 
@@ -117,14 +117,14 @@ def test_a_variant_removed_after_the_others_ended_leaves_a_job_the_rescuer_finds
     lost = shop.variant(job, status="queued")
     shop.execute("UPDATE jobs SET status = 'running' WHERE job_id = :j", j=job)
     shop.execute("DELETE FROM jobs_variants WHERE job_variants_id = :v", v=lost)
-    assert db.unsettled_jobs(most=10) == [job]
+    assert db.maintenance.unsettled_jobs(most=10) == [job]
 
 
 def test_settling_many_times_is_settling_once(db: Database, shop: Shop) -> None:
     job = shop.job()
     finish(db, shop.variant(job))
     before = shop.row("SELECT updated_at FROM jobs WHERE job_id = :j", j=job)
-    assert len({db.settle_job(job) for _ in range(5)}) == 1
+    assert len({db.maintenance.settle_job(job) for _ in range(5)}) == 1
     assert shop.row("SELECT updated_at FROM jobs WHERE job_id = :j", j=job) == before
 
 
@@ -141,7 +141,7 @@ def test_three_variants_that_finish_in_the_same_moment_complete_the_job_every_ti
             work_through(db, variant, "run")
         complete_together(engine, variants)
         for variant in variants:
-            db.complete_variant(variant)
+            db.claims.complete(variant)
         assert shop.job_state(job) == ("iou_eval", "done")
     engine.dispose()
 

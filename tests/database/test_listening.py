@@ -1,8 +1,7 @@
-"""Waiting for a change on a real server: what wakes a sensor, what does not, and what ends the wait."""
+"""Waiting for a change on a real server: what ends a wait and what does not, and who holds the lock."""
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -10,17 +9,18 @@ import pytest
 from sqlalchemy import make_url
 
 from resources.postgres.database import Database
-from resources.postgres.notifier import Heard, Listening, ListeningLost, may_start
+from resources.postgres.notifier import Listener, ListenError, WaitEnd, may_be_startable
 from testing.shop import Shop, work_through
+from testing.waiting import until
 
 LONG_S = 30.0
 LISTENERS = "FROM pg_stat_activity WHERE application_name = 'job_variants sensor' AND datname = current_database()"
 
 
 @pytest.fixture
-def listening(database_url: str) -> Iterator[Listening]:
-    with Listening(database_url) as listening:
-        yield listening
+def listener(database_url: str) -> Iterator[Listener]:
+    with Listener(database_url) as listener:
+        yield listener
 
 
 def soon(act: Callable[[], object]) -> threading.Timer:
@@ -29,79 +29,79 @@ def soon(act: Callable[[], object]) -> threading.Timer:
     return timer
 
 
-def test_a_variant_committed_during_the_wait_ends_it(shop: Shop, listening: Listening) -> None:
+def test_a_variant_committed_during_the_wait_ends_it(shop: Shop, listener: Listener) -> None:
     job = shop.job()
     timer = soon(lambda: shop.variant(job))
-    assert listening.wait(LONG_S) is Heard.CHANGE
+    assert listener.wait(LONG_S) is WaitEnd.CHANGE
     timer.join()
 
 
 def test_a_variant_committed_before_the_wait_and_after_listening_ends_it_at_once(
-    shop: Shop, listening: Listening
+    shop: Shop, listener: Listener
 ) -> None:
-    assert listening.take_turn(1)
+    assert listener.acquire_lock(1)
     shop.variant(shop.job())
-    assert listening.wait(LONG_S) is Heard.CHANGE
+    assert listener.wait(LONG_S) is WaitEnd.CHANGE
 
 
 def test_the_changes_within_a_run_wake_nobody(shop: Shop, db: Database, database_url: str) -> None:
     variant = shop.variant(shop.job())
-    with Listening(database_url) as listening:
+    with Listener(database_url) as listener:
         work_through(db, variant, "run")
-        assert listening.wait(0.3) is Heard.NOTHING
+        assert listener.wait(0.3) is WaitEnd.TIMEOUT
 
 
 @pytest.mark.parametrize("payload", ["", "what?", "[]", '"img_gen"', '{"status": "done"}', "null"])
-def test_a_notification_that_says_nothing_means_to_look(payload: str) -> None:
-    assert may_start(payload)
+def test_a_notification_that_cannot_be_read_counts_as_a_change(payload: str) -> None:
+    assert may_be_startable(payload)
 
 
-def test_the_service_that_stops_ends_every_wait(db: Database, listening: Listening) -> None:
+def test_the_service_that_stops_ends_every_wait(db: Database, listener: Listener) -> None:
     db.notify_shutdown()
-    assert listening.wait(LONG_S) is Heard.STOP
+    assert listener.wait(LONG_S) is WaitEnd.SHUTDOWN
 
 
 def test_a_process_that_shuts_down_does_not_wait(database_url: str) -> None:
     ends = threading.Event()
-    with Listening(database_url, stopping=ends.is_set) as listening:
+    with Listener(database_url, stopping=ends.is_set) as listener:
         ends.set()
-        assert listening.wait(LONG_S) is Heard.STOP
+        assert listener.wait(LONG_S) is WaitEnd.SHUTDOWN
 
 
-def test_one_has_the_turn_and_the_next_has_it_when_it_ends(database_url: str) -> None:
-    with Listening(database_url) as second:
-        with Listening(database_url) as first:
-            assert first.take_turn(1)
-            assert not second.take_turn(0.1)
-        assert second.take_turn(LONG_S)
+def test_one_listener_holds_the_lock_and_the_next_gets_it_when_it_closes(database_url: str) -> None:
+    with Listener(database_url) as second:
+        with Listener(database_url) as first:
+            assert first.acquire_lock(1)
+            assert not second.acquire_lock(0.1)
+        assert second.acquire_lock(LONG_S)
 
 
-def test_the_turn_goes_to_those_who_wait_in_the_order_in_which_they_came(database_url: str, shop: Shop) -> None:
+def test_those_who_wait_get_the_lock_in_the_order_in_which_they_came(database_url: str, shop: Shop) -> None:
     had: list[int] = []
 
-    def wait_for_turn(number: int) -> None:
-        with Listening(database_url) as listening:
-            assert listening.take_turn(LONG_S)
+    def wait_for_lock(number: int) -> None:
+        with Listener(database_url) as listener:
+            assert listener.acquire_lock(LONG_S)
             had.append(number)
 
     with ExitStack() as waiting:
-        with Listening(database_url) as first:
-            assert first.take_turn(1)
+        with Listener(database_url) as first:
+            assert first.acquire_lock(1)
             for number in (1, 2, 3):
-                thread = threading.Thread(target=wait_for_turn, args=[number])
+                thread = threading.Thread(target=wait_for_lock, args=[number])
                 thread.start()
                 waiting.callback(thread.join)
-                until(lambda n=number: count(shop, "AND wait_event = 'advisory'") == n)  # type: ignore[misc]
-        until(lambda: len(had) == 3)
+                until("one more waits", lambda n=number: count(shop, "AND wait_event = 'advisory'") == n)  # type: ignore[misc]
+        until("all three had the turn", lambda: len(had) == 3)
     assert had == [1, 2, 3]
 
 
-def test_who_died_without_a_word_has_no_turn_any_more(database_url: str, shop: Shop) -> None:
-    with Listening(database_url) as first, Listening(database_url) as second:
-        assert first.take_turn(1)
+def test_a_listener_whose_connection_was_ended_does_not_hold_the_lock_any_more(database_url: str, shop: Shop) -> None:
+    with Listener(database_url) as first, Listener(database_url) as second:
+        assert first.acquire_lock(1)
         shop.row(f"SELECT count(pg_terminate_backend(pid)) {LISTENERS} AND state = 'idle' AND query LIKE '%advisory%'")
-        assert second.take_turn(LONG_S)
-        with pytest.raises(ListeningLost, match="broke while it listened"):
+        assert second.acquire_lock(LONG_S)
+        with pytest.raises(ListenError, match="broke while it listened"):
             first.wait(LONG_S)
 
 
@@ -111,12 +111,12 @@ def test_a_server_that_vanishes_without_an_answer_is_noticed() -> None:
         silent.listen()
         url = f"postgresql+psycopg2://nobody@127.0.0.1:{silent.getsockname()[1]}/nowhere"
         clock = iter(range(0, 10_000, 6))
-        with pytest.raises(ListeningLost, match="does not answer within"), Listening(url, clock=lambda: next(clock)):
+        with pytest.raises(ListenError, match="does not answer within"), Listener(url, clock=lambda: next(clock)):
             pass
 
 
 def test_behind_a_pooler_nobody_listens(database_url: str) -> None:
-    with Pooler(database_url) as pooler, pytest.raises(ListeningLost, match="pooler"), Listening(pooler.url):
+    with Pooler(database_url) as pooler, pytest.raises(ListenError, match="pooler"), Listener(pooler.url):
         pass
 
 
@@ -170,10 +170,3 @@ class Pooler:
 
 def count(shop: Shop, where: str = "") -> int:
     return int(shop.row(f"SELECT count(*) {LISTENERS} {where}")[0])
-
-
-def until(what: Callable[[], bool]) -> None:
-    give_up_s = time.monotonic() + LONG_S
-    while not what():
-        assert time.monotonic() < give_up_s
-        time.sleep(0.02)

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg2
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import Engine, make_url, text
 
 from testing.shop import Shop
 
@@ -66,6 +66,17 @@ def test_writing_the_same_state_again_is_a_new_revision(shop: Shop) -> None:
     before = shop.row(read, v=variant)[0]
     shop.set_state(variant, "img_gen", "done")
     assert shop.row(read, v=variant)[0] > before
+
+
+def test_writers_with_a_search_path_of_their_own_change_states_and_complete_jobs(shop: Shop, engine: Engine) -> None:
+    job = shop.job()
+    variant = shop.variant(job, status="queued")
+    with engine.begin() as connection:
+        connection.execute(text("SET LOCAL search_path = pg_catalog"))
+        connection.execute(text("UPDATE public.jobs_variants SET status = 'done'"))
+        connection.execute(text("UPDATE public.jobs_variants SET status = 'failed'"))
+    assert shop.state_of(variant) == ("img_gen", "failed")
+    assert shop.job_state(job)[1] == "failed"
 
 
 def test_no_trigger_of_ours_sits_on_another_table(shop: Shop) -> None:

@@ -3,13 +3,15 @@
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.pool import NullPool
 
 from resources.postgres import migrations
-from resources.postgres.queries import SQL_FOLDER, load
+from resources.postgres.queries import SQL_FOLDER, load, named
 from testing.databases import new_database
 
 # Everything a schema consists of, one line each, in an order of its own.
@@ -61,6 +63,28 @@ def test_migrating_again_changes_nothing(database_url: str) -> None:
     assert migrations.migrate(database_url) == []
 
 
+def test_a_database_of_the_version_before_the_last_keeps_its_rows(
+    empty_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = migrations.files()
+    monkeypatch.setattr(migrations, "files", lambda: everything[:6])
+    migrations.migrate(empty_url)
+    run(empty_url, "INSERT INTO jobs (current_step, status) VALUES ('vlm_analyze', 'running')")
+    run(
+        empty_url,
+        "INSERT INTO jobs_variants (job_id, creation_order, current_step, status)"
+        " SELECT job_id, n, step, 'done' FROM jobs,"
+        " unnest(ARRAY['img_gen', 'overlay', 'iou_eval']) WITH ORDINALITY AS steps (step, n)",
+    )
+    run(empty_url, "INSERT INTO variant_requests SELECT job_variants_id, state_revision, 'a' FROM jobs_variants")
+    before = run(empty_url, "SELECT * FROM jobs_variants ORDER BY creation_order")
+    monkeypatch.setattr(migrations, "files", lambda: everything)
+    migrations.migrate(empty_url)
+    assert run(empty_url, "SELECT * FROM jobs_variants ORDER BY creation_order") == before
+    assert run(empty_url, "SELECT requested_by FROM variant_requests") == [("a",)] * 3
+    assert catalog(empty_url) == catalog(database_url)
+
+
 def test_of_several_migrators_at_once_each_file_is_applied_by_one(empty_url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         applied = list(pool.map(lambda _: migrations.migrate(empty_url), range(4)))
@@ -68,10 +92,10 @@ def test_of_several_migrators_at_once_each_file_is_applied_by_one(empty_url: str
 
 
 def test_a_broken_migration_leaves_nothing_behind(
-    empty_url: str, tmp_path: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = SQL_FOLDER / "migrations" / "0001_shared_tables.sql"
-    path = tmp_path / "0001_broken.sql"  # type: ignore[operator]
+    path = tmp_path / "0001_broken.sql"
     path.write_text(broken.read_text() + "\nSELECT 1 / 0;")
     monkeypatch.setattr(migrations, "files", lambda: [path])
     with pytest.raises(Exception, match="division by zero"):
@@ -90,11 +114,14 @@ def test_every_query_is_used() -> None:
     assert [name for name in load(SQL_FOLDER / "queries.sql") if f'"{name}"' not in source] == []
 
 
-def test_every_query_can_be_prepared_by_the_server(database_url: str) -> None:
-    engine = create_engine(database_url, poolclass=NullPool)
-    with engine.begin() as connection:
-        for name, statement in load(SQL_FOLDER / "queries.sql").items():
-            numbered = re.sub(r"(?<!:):(\w+)", "NULL", re.sub(r"--.*", "", str(statement)))
-            connection.execute(text("SAVEPOINT probe"))
-            connection.execution_options(no_parameters=True).exec_driver_sql(f"EXPLAIN {numbered}")
-            connection.execute(text("ROLLBACK TO probe")), name
+@pytest.mark.parametrize("name", load(SQL_FOLDER / "queries.sql"))
+def test_the_server_can_prepare_every_query(database_url: str, name: str) -> None:
+    statement = named(name)
+    numbers = {parameter: f"${number}" for number, parameter in enumerate(statement.compile().params, start=1)}
+    numbered = re.sub(r"(?<!:):(\w+)", lambda found: numbers[found[1]], str(statement))
+    run(database_url, f"PREPARE probe AS {numbered}")
+
+
+def test_a_query_that_does_not_fit_the_schema_cannot_be_prepared(database_url: str) -> None:
+    with pytest.raises(ProgrammingError, match="no_such_column"):
+        run(database_url, "PREPARE probe AS SELECT no_such_column FROM jobs_variants")

@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
-from resources.postgres.database import ClaimLost, Database, NotReady, UnknownVariant, variant_id
-from testing.shop import STAGES, Shop, output, work_through
+from resources.postgres.database import Database
+from resources.postgres.errors import ClaimLost, NotReady, UnknownVariant
+from resources.postgres.values import variant_id
+from stages.pipeline import STAGE_NAMES
+from testing.shop import Shop, output, work_through
 
 RESULTS = "SELECT count(*) FROM variant_results WHERE job_variants_id = :v"
 
@@ -20,42 +23,42 @@ def variant(shop: Shop) -> UUID:
 
 
 def test_a_stage_is_running_while_it_works_and_done_with_its_result(db: Database, shop: Shop, variant: UUID) -> None:
-    db.begin_stage(variant, "vlm_analyze", "run")
+    db.claims.begin(variant, "vlm_analyze", "run")
     assert shop.state_of(variant) == ("vlm_analyze", "running")
     assert shop.row(RESULTS, v=variant)[0] == 0
-    db.finish_stage(db.load_variant(variant), "vlm_analyze", "run", output("vlm_analyze"))
+    db.claims.finish(db.claims.load(variant), "vlm_analyze", "run", output("vlm_analyze"))
     assert shop.state_of(variant) == ("vlm_analyze", "done")
     assert shop.row(RESULTS, v=variant)[0] == 1
 
 
 def test_a_result_that_cannot_be_stored_leaves_the_stage_running(db: Database, shop: Shop, variant: UUID) -> None:
-    db.begin_stage(variant, "vlm_analyze", "run")
+    db.claims.begin(variant, "vlm_analyze", "run")
     shop.execute("ALTER TABLE vlm_traces ADD CONSTRAINT full_disk CHECK (false) NOT VALID")
     with pytest.raises(IntegrityError):
-        db.finish_stage(db.load_variant(variant), "vlm_analyze", "run", output("vlm_analyze"))
+        db.claims.finish(db.claims.load(variant), "vlm_analyze", "run", output("vlm_analyze"))
     assert shop.state_of(variant) == ("vlm_analyze", "running")
 
 
 def test_the_last_stage_stays_running_until_the_variant_is_verified(db: Database, shop: Shop, variant: UUID) -> None:
     work_through(db, variant, "run")
     assert shop.state_of(variant) == ("iou_eval", "running")
-    db.complete_variant(variant)
+    db.claims.complete(variant)
     assert shop.state_of(variant) == ("iou_eval", "done")
 
 
 def test_a_second_run_is_told_who_works_on_the_variant(db: Database, shop: Shop, variant: UUID) -> None:
-    db.begin_stage(variant, "vlm_analyze", "first")
-    assert db.begin_stage(variant, "vlm_analyze", "second") == "first"
-    assert db.begin_stage(variant, "overlay", "second") == "first"
+    db.claims.begin(variant, "vlm_analyze", "first")
+    assert db.claims.begin(variant, "vlm_analyze", "second") == "first"
+    assert db.claims.begin(variant, "overlay", "second") == "first"
     assert shop.state_of(variant) == ("vlm_analyze", "running")
 
 
 def test_a_run_takes_over_from_one_that_has_ended(db: Database, shop: Shop, variant: UUID) -> None:
-    db.begin_stage(variant, "vlm_analyze", "dead")
-    assert db.begin_stage(variant, "vlm_analyze", "next", ended_run="dead") is None
+    db.claims.begin(variant, "vlm_analyze", "dead")
+    assert db.claims.begin(variant, "vlm_analyze", "next", ended_run="dead") is None
     with pytest.raises(ClaimLost, match="run dead no longer holds stage vlm_analyze"):
-        db.finish_stage(db.load_variant(variant), "vlm_analyze", "dead", output("vlm_analyze"))
-    db.finish_stage(db.load_variant(variant), "vlm_analyze", "next", output("vlm_analyze"))
+        db.claims.finish(db.claims.load(variant), "vlm_analyze", "dead", output("vlm_analyze"))
+    db.claims.finish(db.claims.load(variant), "vlm_analyze", "next", output("vlm_analyze"))
     assert shop.state_of(variant) == ("vlm_analyze", "done")
 
 
@@ -63,7 +66,7 @@ def test_of_two_triggers_in_the_same_moment_one_gets_the_stage(db: Database, dat
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(2) as pool:
-        holders = list(pool.map(lambda run: db.begin_stage(variant, "vlm_analyze", run), ["a", "b"]))
+        holders = list(pool.map(lambda run: db.claims.begin(variant, "vlm_analyze", run), ["a", "b"]))
     assert sorted(holder or "" for holder in holders) in (["", "a"], ["", "b"])
 
 
@@ -71,37 +74,37 @@ def test_a_result_is_discarded_when_an_operator_rewound_the_variant_meanwhile(
     db: Database, shop: Shop, variant: UUID
 ) -> None:
     work_through(db, variant, "run", last="overlay")
-    db.begin_stage(variant, "vlm_judge", "run")
+    db.claims.begin(variant, "vlm_judge", "run")
     shop.set_state(variant, "yolo_detect", "done")
     with pytest.raises(ClaimLost):
-        db.finish_stage(db.load_variant(variant), "vlm_judge", "run", output("vlm_judge"))
+        db.claims.finish(db.claims.load(variant), "vlm_judge", "run", output("vlm_judge"))
     with pytest.raises(ClaimLost, match=r"moved to \(yolo_detect, done\)"):
-        db.begin_stage(variant, "ocr_eval", "run")
+        db.claims.begin(variant, "ocr_eval", "run")
     assert shop.state_of(variant) == ("yolo_detect", "done")
 
 
 def test_a_stage_needs_fresh_results_of_all_stages_before_it(db: Database, shop: Shop, variant: UUID) -> None:
     with pytest.raises(NotReady, match=r"overlay of variant .* needs a fresh result of vlm_analyze"):
-        db.begin_stage(variant, "overlay", "run")
+        db.claims.begin(variant, "overlay", "run")
     assert shop.state_of(variant) == ("img_gen", "done")
     work_through(db, variant, "run")
-    db.begin_stage(variant, "yolo_detect", "again", ended_run="run")
-    db.finish_stage(db.load_variant(variant), "yolo_detect", "again", output("yolo_detect"))
+    db.claims.begin(variant, "yolo_detect", "again", ended_run="run")
+    db.claims.finish(db.claims.load(variant), "yolo_detect", "again", output("yolo_detect"))
     with pytest.raises(NotReady, match="needs a fresh result of planner"):
-        db.begin_stage(variant, "ocr_eval", "other", ended_run="again")
+        db.claims.begin(variant, "ocr_eval", "other", ended_run="again")
 
 
 def test_a_variant_without_image_is_refused_and_stays_as_it_is(db: Database, shop: Shop) -> None:
     variant = shop.variant(shop.job(), status="running")
     with pytest.raises(NotReady, match=r"no image yet: it is \(img_gen, running\)"):
-        db.begin_stage(variant, "vlm_analyze", "run")
+        db.claims.begin(variant, "vlm_analyze", "run")
     assert shop.state_of(variant) == ("img_gen", "running")
 
 
 def test_an_unknown_key_is_named(db: Database) -> None:
     unknown = uuid4()
     with pytest.raises(UnknownVariant, match=f"no variant {unknown}"):
-        db.begin_stage(unknown, "vlm_analyze", "run")
+        db.claims.begin(unknown, "vlm_analyze", "run")
 
 
 def test_a_key_that_is_not_a_uuid_is_named() -> None:
@@ -110,30 +113,30 @@ def test_a_key_that_is_not_a_uuid_is_named() -> None:
 
 
 def test_an_error_that_will_be_retried_is_recorded_but_ends_nothing(db: Database, shop: Shop, variant: UUID) -> None:
-    db.begin_stage(variant, "vlm_analyze", "run")
-    assert db.fail_stage(variant, "vlm_analyze", "run", "the model is busy", final=False)
+    db.claims.begin(variant, "vlm_analyze", "run")
+    assert db.claims.fail(variant, "vlm_analyze", "run", "the model is busy", final=False)
     assert shop.state_of(variant) == ("vlm_analyze", "running")
     assert shop.error(variant) == "the model is busy"
 
 
 def test_a_final_error_ends_the_variant_with_its_text(db: Database, shop: Shop, variant: UUID) -> None:
-    db.begin_stage(variant, "vlm_analyze", "run")
-    assert db.fail_stage(variant, "vlm_analyze", "run", "no ad copy", final=True)
+    db.claims.begin(variant, "vlm_analyze", "run")
+    assert db.claims.fail(variant, "vlm_analyze", "run", "no ad copy", final=True)
     assert shop.state_of(variant) == ("vlm_analyze", "failed")
     assert shop.error(variant) == "no ad copy"
 
 
 def test_a_run_that_lost_its_claim_cannot_fail_the_variant(db: Database, shop: Shop, variant: UUID) -> None:
-    db.begin_stage(variant, "vlm_analyze", "dead")
-    db.begin_stage(variant, "vlm_analyze", "next", ended_run="dead")
-    assert not db.fail_stage(variant, "vlm_analyze", "dead", "too late", final=True)
+    db.claims.begin(variant, "vlm_analyze", "dead")
+    db.claims.begin(variant, "vlm_analyze", "next", ended_run="dead")
+    assert not db.claims.fail(variant, "vlm_analyze", "dead", "too late", final=True)
     assert shop.state_of(variant) == ("vlm_analyze", "running")
 
 
 def test_running_everything_twice_leaves_one_result_per_stage(db: Database, shop: Shop, variant: UUID) -> None:
     for run in ("first", "second"):
         work_through(db, variant, run)
-        db.complete_variant(variant)
+        db.claims.complete(variant)
     assert shop.row(RESULTS, v=variant)[0] == 8
     for table in ("yolo_runs", "planner_proposals", "overlay_layouts"):
         assert shop.row(f"SELECT count(*) FROM {table}")[0] == 1
@@ -163,8 +166,8 @@ def test_a_worker_that_died_three_times_in_a_stage_fails_the_variant(db: Databas
     work_through(db, variant, "run-0", last="planner")
     outcomes = []
     for attempt in range(1, 4):
-        assert db.begin_stage(variant, "overlay", f"run-{attempt}", ended_run=f"run-{attempt - 1}") is None
-        outcomes.append(db.recover_stage(variant, f"run-{attempt}"))
+        assert db.claims.begin(variant, "overlay", f"run-{attempt}", ended_run=f"run-{attempt - 1}") is None
+        outcomes.append(db.claims.recover(variant, f"run-{attempt}"))
     assert outcomes == ["restarted", "restarted", "failed"]
     assert shop.state_of(variant) == ("overlay", "failed")
     assert "stage overlay ended its worker 3 times, last in run run-3" in str(shop.error(variant))
@@ -172,16 +175,16 @@ def test_a_worker_that_died_three_times_in_a_stage_fails_the_variant(db: Databas
 
 def test_recovery_goes_back_to_the_stage_that_died_and_never_past_it(db: Database, shop: Shop, variant: UUID) -> None:
     work_through(db, variant, "run", last="planner")
-    db.begin_stage(variant, "overlay", "run")
-    assert db.recover_stage(variant, "run") == "restarted"
+    db.claims.begin(variant, "overlay", "run")
+    assert db.claims.recover(variant, "run") == "restarted"
     assert shop.state_of(variant) == ("planner", "done")
-    [waiting] = db.startable_variants([], most=10)
+    [waiting] = db.run_requests.request_startable("new_variants", [], most=10)
     assert waiting.start_stage == "overlay"
 
 
 def test_a_crash_between_the_last_result_and_its_check_is_completed(db: Database, shop: Shop, variant: UUID) -> None:
     work_through(db, variant, "run")
-    assert db.recover_stage(variant, "run") == "completed"
+    assert db.claims.recover(variant, "run") == "completed"
     assert shop.state_of(variant) == ("iou_eval", "done")
 
 
@@ -189,19 +192,19 @@ def test_a_crash_while_the_last_stage_runs_again_is_not_taken_for_its_result(
     db: Database, shop: Shop, variant: UUID
 ) -> None:
     work_through(db, variant, "first")
-    db.complete_variant(variant)
-    db.begin_stage(variant, "iou_eval", "second")
+    db.claims.complete(variant)
+    db.claims.begin(variant, "iou_eval", "second")
     with pytest.raises(NotReady, match="result of iou_eval is missing or not fresh"):
-        db.complete_variant(variant)
-    assert db.recover_stage(variant, "second") == "restarted"
+        db.claims.complete(variant)
+    assert db.claims.recover(variant, "second") == "restarted"
     assert shop.state_of(variant) == ("readability_eval", "done")
 
 
 def test_recovery_leaves_a_variant_alone_that_another_run_has_claimed(db: Database, shop: Shop, variant: UUID) -> None:
-    db.begin_stage(variant, "vlm_analyze", "dead")
-    db.begin_stage(variant, "vlm_analyze", "next", ended_run="dead")
-    assert db.recover_stage(variant, "dead") == "moved on"
-    assert not db.end_terminated_stage(variant, "dead")
+    db.claims.begin(variant, "vlm_analyze", "dead")
+    db.claims.begin(variant, "vlm_analyze", "next", ended_run="dead")
+    assert db.claims.recover(variant, "dead") == "moved on"
+    assert not db.claims.end_terminated(variant, "dead")
     assert shop.state_of(variant) == ("vlm_analyze", "running")
 
 
@@ -209,13 +212,13 @@ def test_a_variant_is_complete_only_with_all_eight_results(db: Database, shop: S
     work_through(db, variant, "run")
     shop.execute("DELETE FROM evaluations WHERE evaluation_type = 'ocr' AND job_variants_id = :v", v=variant)
     with pytest.raises(NotReady, match="its result of ocr_eval is missing"):
-        db.complete_variant(variant)
+        db.claims.complete(variant)
     assert shop.state_of(variant) == ("iou_eval", "running")
 
 
 def test_completing_twice_is_completing_once(db: Database, shop: Shop, variant: UUID) -> None:
     work_through(db, variant, "run")
-    assert db.complete_variant(variant) == db.complete_variant(variant)
+    assert db.claims.complete(variant) == db.claims.complete(variant)
 
 
 def test_each_variant_keeps_its_own_detections(db: Database, shop: Shop) -> None:
@@ -228,18 +231,20 @@ def test_each_variant_keeps_its_own_detections(db: Database, shop: Shop) -> None
 def test_the_newest_finished_copy_is_used_and_else_the_description(db: Database, shop: Shop) -> None:
     job = shop.job(copy="설명")
     variant = shop.variant(job)
-    assert db.load_variant(variant).copy_kor == "설명"
+    assert db.claims.load(variant).copy_kor == "설명"
     for copy, status in (("첫째", "done"), ("둘째", "done"), ("셋째", "running"), ("  ", "done")):
         shop.execute(
             "INSERT INTO txt_ad_copy_generations (job_id, generation_stage, ad_copy_kor, status)"
             " VALUES (:j, 'ad_copy_kor', :c, :s)", j=job, c=copy, s=status,
         )  # fmt: skip
     shop.execute("DELETE FROM txt_ad_copy_generations WHERE ad_copy_kor = '  '")
-    assert db.load_variant(variant).copy_kor == "둘째"
+    assert db.claims.load(variant).copy_kor == "둘째"
 
 
 MOVES = st.lists(
-    st.tuples(st.sampled_from(["begin", "finish", "fail", "rewind", "recover", "complete"]), st.sampled_from(STAGES)),
+    st.tuples(
+        st.sampled_from(["begin", "finish", "fail", "rewind", "recover", "complete"]), st.sampled_from(STAGE_NAMES)
+    ),
     max_size=25,
 )
 
@@ -249,33 +254,33 @@ MOVES = st.lists(
 def test_done_at_the_last_stage_always_means_eight_fresh_results(
     db: Database, shop: Shop, engine: Engine, moves: list[tuple[str, str]]
 ) -> None:
-    from resources.postgres.database import StageRefused
+    from resources.postgres.errors import StageRefused
 
     variant = shop.variant(shop.job())
     work_through(db, variant, "run-0", last="readability_eval")
     for number, (move, stage) in enumerate([("begin", "iou_eval"), *moves], start=1):
         try:
             if move == "begin":
-                holder = db.begin_stage(variant, stage, f"run-{number}")
+                holder = db.claims.begin(variant, stage, f"run-{number}")
                 if holder is not None:
-                    db.begin_stage(variant, stage, f"run-{number}", ended_run=holder)
+                    db.claims.begin(variant, stage, f"run-{number}", ended_run=holder)
             elif move == "rewind":
                 shop.set_state(variant, stage, "done" if stage != "iou_eval" else "running")
             elif move == "complete":
-                db.complete_variant(variant)
+                db.claims.complete(variant)
             else:
                 run = shop.row("SELECT claimed_by FROM jobs_variants WHERE job_variants_id = :v", v=variant)[0]
                 if run is None:
                     continue
                 if move == "finish":
-                    db.finish_stage(db.load_variant(variant), stage, run, output(stage))
+                    db.claims.finish(db.claims.load(variant), stage, run, output(stage))
                 elif move == "fail":
-                    db.fail_stage(variant, stage, run, "broken", final=True)
+                    db.claims.fail(variant, stage, run, "broken", final=True)
                 else:
-                    db.recover_stage(variant, run)
+                    db.claims.recover(variant, run)
         except StageRefused:
             pass  # A refused move is part of the walk: what counts is the state it leaves.
         if shop.state_of(variant) == ("iou_eval", "done"):
             with engine.begin() as connection:
                 stale = connection.execute(text("SELECT first_stale_position(:v)"), {"v": variant}).scalar_one()
-            assert stale == 9
+            assert stale is None

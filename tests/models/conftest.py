@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from pathlib import Path
 
 import pytest
 
-from resources.settings import PROJECT
-
-CACHE = PROJECT / ".service" / "test-models"
+from testing.models.cache import CACHE, prepare_libraries
 
 # Third-party libraries warn of their own doings; what we write still may not.
 LIBRARY_WARNINGS = (
@@ -34,9 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def libraries() -> None:
     """The models group, importable; `make test` installs it, `make test-core` does without these tests."""
-    os.environ.setdefault("YOLO_CONFIG_DIR", str(CACHE / "ultralytics"))
-    (CACHE / "ultralytics").mkdir(parents=True, exist_ok=True)
-    os.environ.update(YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false", HF_HUB_OFFLINE="1")
+    prepare_libraries()
     from testing.models.cpu_torchvision import install
 
     install()

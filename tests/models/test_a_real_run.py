@@ -10,10 +10,11 @@ import pytest
 from resources.detector.yolo import YoloDetector, YoloSettings
 from resources.ocr.paddle import PaddleOcr, PaddleSettings
 from resources.vlm.local import LocalSettings, LocalVision
+from stages.pipeline import STAGE_NAMES
 from testing.models import paddle_folder, tiny_llava
 from testing.models.shapes import table
-from testing.shop import STAGES
-from tests.pipeline.conftest import Pipeline, Studio, pipeline, studio  # noqa: F401
+from testing.pipeline import Pipeline
+from testing.studio import Studio
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +33,8 @@ def real_models(shapes_weights: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def test_a_job_is_done_with_all_three_real_backends(
-    studio: Studio,  # noqa: F811
-    pipeline: Pipeline,  # noqa: F811
+    studio: Studio,
+    pipeline: Pipeline,
     real_models: dict[str, Any],
 ) -> None:
     job = studio.job(copy="Pizza of the day 9,900")
@@ -42,7 +43,7 @@ def test_a_job_is_done_with_all_three_real_backends(
         assert pipeline.run(variant, tags=None, **real_models).success
     assert studio.job_state(job) == ("iou_eval", "done")
     for variant in variants:
-        results = {stage: studio.result(variant, stage) for stage in STAGES}
+        results = {stage: studio.result(variant, stage) for stage in STAGE_NAMES}
         assert results["vlm_analyze"]["model"]["provider"] == "transformers"
         assert results["yolo_detect"]["model"]["provider"] == "ultralytics"
         assert results["ocr_eval"]["model"]["provider"] == "paddleocr"

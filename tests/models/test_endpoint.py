@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resources.vlm.answers import AnalysisAnswer, JudgementAnswer, prompt
 from resources.vlm.endpoint import CircuitBreaker, EndpointSettings, EndpointVision, ModelUnavailable
+from resources.vlm.prompt import prompt
+from stages.vlm_analyze import AnalysisAnswer
+from stages.vlm_judge import JudgementAnswer
 from testing.models.answers import ANALYSIS, JUDGEMENT
 
 PICTURE = np.full((40, 60, 3), (200, 30, 30), dtype=np.uint8)

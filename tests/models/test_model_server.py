@@ -17,9 +17,9 @@ from service.demo import Demo
 from service.running import environment, start, stop
 from service.state import State
 from testing.models import tiny_llava
+from testing.models.cache import CACHE
 from testing.models.model_server import model_server
 from testing.models.taught_llava import taught
-from tests.models.conftest import CACHE
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)
 

@@ -13,10 +13,10 @@ from resources.settings import Settings
 from service.demo import Demo
 from service.running import environment, start, stop
 from service.state import State
+from testing.models.cache import CACHE
 from testing.models.cpu_torchvision import hidden_in_children
 from testing.models.taught_llava import taught
 from testing.processes import fork_servers
-from tests.models.conftest import CACHE
 
 
 def fork_server(state: State) -> psutil.Process:

@@ -12,9 +12,9 @@ import pytest
 from resources.detector.yolo import YoloDetector, YoloSettings
 from resources.images import ImageStore
 from resources.loading.weights import sha256
-from stages.imaging.geometry import size_of
+from stages.imaging.geometry import iou, size_of
 from stages.values import Rect, StageError
-from stages.yolo_detect import forbid
+from stages.yolo_detect import detections_with_mask
 from testing.models.shapes import LABELS, table
 
 BOTH = {"pizza": 1.0, "cup": 0.5}
@@ -43,7 +43,7 @@ def test_the_shapes_are_found_where_they_are(kind: str, request: pytest.FixtureR
         found = yolo.detect(image).objects
         for label, corners in shapes:
             box = Rect.from_corners_px(corners[0], corners[1], corners[2], corners[3], size_of(image))
-            hits += any(each.label == LABELS[label] and each.box.iou(box) > 0.5 for each in found)
+            hits += any(each.label == LABELS[label] and iou(each.box.corners, box.corners) > 0.5 for each in found)
     assert hits >= 18
     assert yolo.info.revision.startswith("sha256:")
 
@@ -58,7 +58,7 @@ def test_what_is_found_is_kept_clear(shapes_weights: Path) -> None:
     image, shapes = table(2001)
     yolo = detector(shapes_weights)
     found = yolo.detect(image)
-    _, mask = forbid(found.objects, size_of(image), yolo.info, found.masks)
+    _, mask = detections_with_mask(found.objects, size_of(image), yolo.info, found.masks)
     for _, (left, top, right, bottom) in shapes:
         assert mask[int((top + bottom) / 2), int((left + right) / 2)] == 255
 
@@ -71,7 +71,7 @@ def test_a_model_that_segments_keeps_the_dish_clear_and_not_the_corners_of_its_b
         found = yolo.detect(image)
         assert found.masks is not None
         assert all(mask.shape == image.shape[:2] for mask in found.masks)
-        _, mask = forbid(found.objects, size_of(image), yolo.info, found.masks)
+        _, mask = detections_with_mask(found.objects, size_of(image), yolo.info, found.masks)
         [(left, top, right, bottom)] = [corners for label, corners in shapes if LABELS[label] == "pizza"]
         if not any(each.label == "pizza" for each in found.objects):
             continue

@@ -1,4 +1,4 @@
-"""What steps print, as Dagster's UI finds it."""
+"""What only our compute log manager does; what it has in common with Dagster's is in conformance/."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import os
 import sys
 from pathlib import Path
 
+import dagster as dg
 import psutil
 import pytest
-from dagster._core.storage.compute_log_manager import ComputeIOType
 
+from orchestration._dagster import ComputeIOType
 from orchestration.compute_logs import FileComputeLogManager
 
 KEY = ["run", "compute_logs", "step"]
@@ -32,25 +33,27 @@ def test_what_a_step_and_its_libraries_print_is_in_the_files_and_no_process_is_s
     assert manager.is_capture_complete(KEY)
 
 
-def test_a_step_that_fails_leaves_what_it_has_printed(tmp_path: Path) -> None:
-    manager = FileComputeLogManager(str(tmp_path))
-
-    def fail() -> None:
-        with manager.capture_logs(KEY):
-            print("the last words")
-            raise ValueError("broken")
-
-    with pytest.raises(ValueError, match="broken"):
-        fail()
-    assert captured(manager, ComputeIOType.STDOUT) == b"the last words\n"
-
-
-def test_with_compute_logs_off_nothing_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("COMPUTE_LOGS", "off")
-    manager = FileComputeLogManager(str(tmp_path))
+def test_what_is_not_enabled_writes_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    manager = FileComputeLogManager(str(tmp_path), enabled=False)
     with manager.capture_logs(KEY):
         print("goes where it always went")
     assert captured(manager, ComputeIOType.STDOUT) is None
     assert "goes where it always went" in capfd.readouterr().out
+
+
+def test_an_environment_variable_can_decide_whether_logs_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs = {
+        "module": "orchestration.compute_logs",
+        "class": "FileComputeLogManager",
+        "config": {"base_dir": str(tmp_path), "enabled": {"env": "KEEP_LOGS"}},
+    }
+    for value, kept in (("true", b"printed\n"), ("false", None)):
+        monkeypatch.setenv("KEEP_LOGS", value)
+        with dg.instance_for_test(overrides={"compute_logs": logs}, temp_dir=str(tmp_path)) as instance:
+            manager = instance.compute_log_manager
+            assert isinstance(manager, FileComputeLogManager)
+            with manager.capture_logs([value]):
+                print("printed")
+            assert manager.get_log_data([value]).stdout == kept

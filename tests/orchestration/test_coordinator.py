@@ -4,33 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
 import psutil
 import pytest
-from dagster._core.events import DagsterEvent, DagsterEventType
-from dagster._core.run_coordinator import SubmitRunContext
-from dagster._core.test_utils import create_test_daemon_workspace_context
-from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import ModuleTarget
-from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
+from dagster import DagsterEvent, DagsterEventType, SubmitRunContext
 from sqlalchemy.exc import OperationalError
 
 from orchestration.coordinator import PromptRunCoordinator
 from orchestration.fork_launcher import ForkRunLauncher
-from orchestration.fork_server import ForkServerError
+from orchestration.fork_protocol import ForkServerError
 from orchestration.processes import PROCESS_VARIABLE
-from resources.settings import PROJECT
-from testing.databases import new_database
-from testing.processes import fork_servers
-from tests.orchestration.test_fork_launcher import MODULE, Runs, wait
-from tests.orchestration.test_storage import instance_config
+from testing.forking._dagster import QueuedRunCoordinatorDaemon, WorkspaceProcessContext
+from testing.forking.runs import Runs, code_server, fork_launcher, forking_instance
+from testing.waiting import until
 
 QUEUED, STARTING, STARTED = dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED
 LIMIT = 2
 
 
+@dataclass
 class Queue(Runs):
     """Submits runs as a sensor's tick does."""
 
@@ -38,10 +33,8 @@ class Queue(Runs):
 
     def unsubmitted(self, priority: int = 0) -> SubmitRunContext:
         workspace = self.context.create_request_context()
-        [repository] = workspace.get_code_location("jobs").get_repositories().values()
-        origin = repository.get_full_job("seated_job").get_remote_origin()
         tags = {"dagster/priority": str(priority)}
-        return SubmitRunContext(self.create("seated_job", remote_job_origin=origin, tags=tags), workspace)
+        return SubmitRunContext(self.create_in(workspace, "seated_job", tags=tags), workspace)
 
     def submit(self, priority: int = 0) -> dg.DagsterRun:
         run, workspace = self.unsubmitted(priority)
@@ -57,42 +50,27 @@ class Queue(Runs):
 
 
 @pytest.fixture
-def queue(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
-    sources = tmp_path / "sources"
-    sources.mkdir()
-    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
-    monkeypatch.setenv("PRELOAD_MODELS", "false")
+def queue(dagster_url: str, tmp_path: Path, sources: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
     monkeypatch.setenv(PROCESS_VARIABLE, "daemon")
-    with new_database(postgres_url) as url:
-        config = {
-            **instance_config(url),
-            "run_launcher": {
-                "module": "orchestration.fork_launcher",
-                "class": "ForkRunLauncher",
-                "config": {"module": MODULE, "source_folder": str(sources)},
-            },
-            "run_coordinator": {"module": "orchestration.coordinator", "class": "PromptRunCoordinator"},
-            "concurrency": {"pools": {"granularity": "run", "default_limit": LIMIT}},
-            "run_monitoring": {"enabled": True},
-        }
-        with dg.instance_for_test(overrides=config, temp_dir=str(tmp_path)) as instance:
-            target = ModuleTarget(MODULE, None, str(PROJECT), "jobs")
-            with create_test_daemon_workspace_context(target, instance) as context:
-                queue = Queue(instance, sources)
-                queue.context = context
-                yield queue
-                for run in instance.get_runs(dg.RunsFilter(statuses=[QUEUED])):
-                    instance.report_run_canceled(run)
-                for run in instance.get_runs(dg.RunsFilter(statuses=[STARTING, STARTED])):
-                    queue.launcher.terminate(run.run_id)
-        wait(lambda: not fork_servers(psutil.Process(), recursive=True))
+    config = {
+        **fork_launcher(sources),
+        "run_coordinator": {"module": "orchestration.coordinator", "class": "PromptRunCoordinator"},
+        "concurrency": {"pools": {"granularity": "run", "default_limit": LIMIT}},
+    }
+    with forking_instance(dagster_url, tmp_path, config) as instance, code_server(instance) as context:
+        queue = Queue(instance, context)
+        yield queue
+        for run in instance.get_runs(dg.RunsFilter(statuses=[QUEUED])):
+            instance.report_run_canceled(run)
+        for run in instance.get_runs(dg.RunsFilter(statuses=[STARTING, STARTED])):
+            queue.launcher.terminate(run.run_id)
 
 
 def test_a_run_starts_at_once_while_there_is_room_and_waits_when_there_is_none(queue: Queue) -> None:
     assert [queue.submit().status for _ in range(3)] == [STARTING, STARTING, QUEUED]
     queue.dequeue()
     assert queue.count(QUEUED) == 1
-    wait(lambda: queue.count(STARTED) == LIMIT)
+    until("all places are taken", lambda: queue.count(STARTED) == LIMIT)
 
 
 def test_what_waits_goes_before_what_comes_later(queue: Queue) -> None:

@@ -23,6 +23,7 @@ def test_stock_differs_from_ours_in_its_classes_only(tmp_path: Path, postgres_ur
     assert coordinators[0]["config"] == coordinators[1]["config"]
     logs = [configuration["compute_logs"].pop("class") for configuration in (stock, ours)]
     assert logs == ["LocalComputeLogManager", "FileComputeLogManager"]
+    assert ours["compute_logs"]["config"].pop("enabled") == {"env": "DAGSTER_COMPUTE_LOGS"}
     for configuration in (stock, ours):
         del configuration["compute_logs"]["module"]
     pooled = [ours.pop(kind) for kind in ("run_storage", "event_log_storage", "schedule_storage")]

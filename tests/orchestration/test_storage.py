@@ -2,44 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import os
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.events import AssetKey
-from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
+from dagster import AssetKey
+from dagster_postgres import PostgresEventLogStorage
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.pool import NullPool, QueuePool
 
-from orchestration.storage import PooledEventLogStorage, PooledRunStorage, PooledScheduleStorage, pooled_engine
-from resources.settings import PROJECT
+from orchestration.storage import PooledEventLogStorage, pooled_engine
 from service import postgres
 from testing.databases import new_database
-
-PAIRS = [
-    (PooledRunStorage, PostgresRunStorage),
-    (PooledEventLogStorage, PostgresEventLogStorage),
-    (PooledScheduleStorage, PostgresScheduleStorage),
-]
-
-
-def instance_config(url: str) -> dict[str, object]:
-    names = {
-        "run_storage": "PooledRunStorage",
-        "event_log_storage": "PooledEventLogStorage",
-        "schedule_storage": "PooledScheduleStorage",
-    }
-    storages = {
-        kind: {"module": "orchestration.storage", "class": name, "config": {"postgres_url": url}}
-        for kind, name in names.items()
-    }
-    return {**storages, "telemetry": {"enabled": False}}
+from testing.forking.runs import forking_instance
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +38,7 @@ def url(server: Path) -> Iterator[str]:
 
 @pytest.fixture
 def instance(url: str, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test(overrides=instance_config(url), temp_dir=str(tmp_path)) as instance:
+    with forking_instance(url, tmp_path, {}) as instance:
         yield instance
 
 
@@ -99,26 +77,6 @@ def test_the_last_materialization_is_the_stock_one_before_and_after_a_wipe(insta
         assert ours == stock
 
 
-@pytest.mark.parametrize(("ours", "stock"), PAIRS)
-def test_what_a_storage_overrides_is_still_what_the_stock_class_has(ours: type, stock: type) -> None:
-    source = inspect.getsource(stock)
-    assert "self._engine = create_pg_engine(" in source
-    assert list(inspect.signature(stock).parameters) == list(inspect.signature(ours).parameters)
-    for method in ("from_config_value", "optimize_for_webserver"):
-        assert list(inspect.signature(getattr(stock, method)).parameters) == list(
-            inspect.signature(getattr(ours, method)).parameters
-        )
-
-
-def test_the_stock_way_to_store_an_event_is_the_one_that_ours_was_written_after() -> None:
-    source = inspect.getsource(PostgresEventLogStorage.store_event)
-    assert "LISTEN/NOTIFY no longer used" in source
-    assert (
-        hashlib.sha256(source.encode()).hexdigest()
-        == "4a2e37e5871bf2c87789192abc185ecfefa37938a9e0c3d2f915c2348a77641e"
-    )
-
-
 def test_a_partition_that_is_deleted_is_gone_at_once_where_it_was_known(instance: dg.DagsterInstance) -> None:
     instance.add_dynamic_partitions("variants", ["a"])
     assert instance.has_dynamic_partition("variants", "a")
@@ -148,12 +106,6 @@ def test_what_the_schema_has_is_asked_once_and_what_it_lacks_every_time(
     assert not storage.has_table("none")
     assert not storage.has_table("none")
     assert len(statements) > asked + 1
-
-
-def test_dagster_is_pinned_to_the_version_that_the_storages_were_tried_with() -> None:
-    lines = (PROJECT / "constraints.txt").read_text().split()
-    for package in ("dagster", "dagster-postgres"):
-        assert f"{package}=={version(package)}" in lines
 
 
 def test_a_run_over_the_pool_opens_no_connection_of_its_own(instance: dg.DagsterInstance, url: str) -> None:

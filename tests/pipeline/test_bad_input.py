@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.pipeline.conftest import Pipeline, Studio, photograph
+from testing.pipeline import Pipeline
+from testing.studio import Studio, photograph
 
 
 def encoded(image: np.ndarray) -> bytes:

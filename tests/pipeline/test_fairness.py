@@ -6,7 +6,10 @@ import dagster as dg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestration.fair_queue import PRIORITY_TAG, TENANT_TAG, FairQueue
+from orchestration.fair_queue import FairQueue
+from sensors.new_variants import TENANT_TAG
+
+PRIORITY_TAG = "dagster/priority"
 
 
 @dataclass
@@ -22,10 +25,10 @@ class Queue:
 
     def submit(self, *tenants: str) -> None:
         """One tick of the sensor."""
-        fair_queue = FairQueue.of([*self.waiting, *self.at_work])
+        fair_queue = FairQueue.of(TENANT_TAG, [*self.waiting, *self.at_work])
         for tenant in tenants:
-            tags = {TENANT_TAG: tenant, **fair_queue.tags_of_next(tenant)}
-            self.waiting.append(dg.DagsterRun(job_name="variant_pipeline", tags=tags))
+            run = dg.DagsterRun(job_name="variant_pipeline", tags=fair_queue.tags_of_next(tenant))
+            self.waiting.append(run)
 
     def step(self) -> None:
         if len(self.at_work) == self.at_a_time:
@@ -62,7 +65,7 @@ def test_a_tenant_that_has_waited_is_not_overtaken_for_ever_by_one_that_keeps_se
 
 
 def test_what_people_start_themselves_goes_first() -> None:
-    fair_queue = FairQueue.of([dg.DagsterRun(job_name="variant_pipeline")])
+    fair_queue = FairQueue.of(TENANT_TAG, [dg.DagsterRun(job_name="variant_pipeline")])
     assert int(fair_queue.tags_of_next("cafe")[PRIORITY_TAG]) < 0
 
 

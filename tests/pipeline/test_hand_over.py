@@ -1,10 +1,10 @@
-"""Copies of the sensor that wait and hand over, against a real database."""
+"""Copies of the sensor that pass the lock to one another, against a real database."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,11 +13,15 @@ import pytest
 from sqlalchemy import text
 
 from resources.postgres.database import Database
+from resources.postgres.queries import named
 from resources.wiring import SensorSettings
+from sensors import new_variants as new_variants_module
 from sensors.new_variants import MOST_PER_TICK, TickTimeouts, new_variants, request_waiting_variants, wait_and_request
-from tests.pipeline.conftest import Studio
+from testing.studio import Studio
+from testing.waiting import until
+from variant_assets import runs
 
-SHORT = TickTimeouts(tick_s=30.0, turn_s=25.0, table_s=20.0)
+SHORT = TickTimeouts(tick_s=30.0, lock_s=25.0, poll_s=20.0)
 LISTENERS = "FROM pg_stat_activity WHERE application_name = 'job_variants sensor' AND datname = current_database()"
 
 
@@ -34,13 +38,14 @@ class Copies:
         self._instance, self._db, self._studio = instance, db, studio
         self._pool = ThreadPoolExecutor(4)
 
-    def tick(self, name: str, patience: TickTimeouts = SHORT) -> "Future[dg.SensorResult]":
+    def tick(self, name: str, timeouts: TickTimeouts = SHORT) -> "Future[dg.SensorResult]":
         context = dg.build_sensor_context(instance=self._instance)
-        return self._pool.submit(wait_and_request, context, self._db, name, patience)
+        return self._pool.submit(wait_and_request, context, self._db, name, timeouts)
 
     def until_waiting(self, holders: int, queued: int) -> None:
-        until(lambda: self._counted("AND wait_event = 'advisory'") == queued)
-        until(lambda: self._counted("AND state = 'idle' AND query LIKE '%pg_advisory_lock%'") == holders)
+        until("copies that queue", lambda: self._counted("AND wait_event = 'advisory'") == queued)
+        holding = "AND state = 'idle' AND query LIKE '%pg_advisory_lock%'"
+        until("copies that hold the turn", lambda: self._counted(holding) == holders)
 
     def _counted(self, where: str) -> int:
         return int(self._studio.row(f"SELECT count(*) {LISTENERS} {where}")[0])
@@ -57,14 +62,7 @@ def copies(instance: dg.DagsterInstance, db: Database, studio: Studio) -> Iterat
     copies.close()
 
 
-def until(what: Callable[[], bool]) -> None:
-    give_up_s = time.monotonic() + 30
-    while not what():
-        assert time.monotonic() < give_up_s
-        time.sleep(0.02)
-
-
-def asked(result: dg.SensorResult) -> list[UUID]:
+def requested(result: dg.SensorResult) -> list[UUID]:
     return [UUID(request.partition_key) for request in result.run_requests or ()]
 
 
@@ -74,24 +72,24 @@ def test_a_commit_ends_the_tick_that_waits_and_the_next_copy_takes_over(studio: 
     second = copies.tick("new_variants_2")
     copies.until_waiting(holders=1, queued=1)
     variant = studio.variant(studio.job())
-    assert asked(first.result()) == [variant]
+    assert requested(first.result()) == [variant]
     assert not second.done()
     copies.until_waiting(holders=1, queued=0)
     another = studio.variant(studio.job())
-    assert asked(second.result()) == [another]
+    assert requested(second.result()) == [another]
 
 
-def test_a_variant_that_waited_before_the_tick_is_asked_for_without_any_wait(studio: Studio, copies: Copies) -> None:
+def test_a_variant_that_waited_before_the_tick_is_requested_without_any_wait(studio: Studio, copies: Copies) -> None:
     variant = studio.variant(studio.job())
-    assert asked(copies.tick("new_variants").result()) == [variant]
+    assert requested(copies.tick("new_variants").result()) == [variant]
 
 
 def test_a_lost_notification_is_found_in_the_table(studio: Studio, copies: Copies) -> None:
-    tick = copies.tick("new_variants", replace(SHORT, table_s=0.2))
+    tick = copies.tick("new_variants", replace(SHORT, poll_s=0.2))
     copies.until_waiting(holders=1, queued=0)
     studio.execute("ALTER TABLE jobs_variants DISABLE TRIGGER announce_variant_state")
     variant = studio.variant(studio.job())
-    assert asked(tick.result()) == [variant]
+    assert requested(tick.result()) == [variant]
 
 
 def test_a_terminated_connection_is_said_and_the_table_read(
@@ -102,26 +100,26 @@ def test_a_terminated_connection_is_said_and_the_table_read(
     studio.execute("ALTER TABLE jobs_variants DISABLE TRIGGER announce_variant_state")
     variant = studio.variant(studio.job())
     studio.row(f"SELECT count(pg_terminate_backend(pid)) {LISTENERS}")
-    assert asked(tick.result()) == [variant]
+    assert requested(tick.result()) == [variant]
     assert "the table is read instead" in capfd.readouterr().err
 
 
-def test_who_waited_in_vain_for_the_turn_reads_the_table_all_the_same(
+def test_a_copy_that_waited_in_vain_for_the_lock_reads_the_table_all_the_same(
     studio: Studio, db: Database, copies: Copies
 ) -> None:
-    with db.listening() as stuck:
-        assert stuck.take_turn(1)
+    with db.listener() as stuck:
+        assert stuck.acquire_lock(1)
         variant = studio.variant(studio.job())
-        assert asked(copies.tick("new_variants", replace(SHORT, turn_s=0.1)).result()) == [variant]
+        assert requested(copies.tick("new_variants", replace(SHORT, lock_s=0.1)).result()) == [variant]
 
 
 def test_a_tick_without_anything_ends_when_its_time_is_over(copies: Copies) -> None:
-    result = copies.tick("new_variants", TickTimeouts(tick_s=0.3, table_s=0.1)).result()
+    result = copies.tick("new_variants", TickTimeouts(tick_s=0.3, poll_s=0.1)).result()
     assert result.skip_reason is not None
     assert result.skip_reason.skip_message == "No variant waits."
 
 
-def test_the_service_that_stops_ends_the_tick_and_those_that_wait_for_their_turn(
+def test_the_service_that_stops_ends_the_tick_and_those_that_wait_for_the_lock(
     db: Database, studio: Studio, copies: Copies
 ) -> None:
     ticks = [copies.tick("new_variants")]
@@ -133,7 +131,7 @@ def test_the_service_that_stops_ends_the_tick_and_those_that_wait_for_their_turn
     assert {reason.skip_message for reason in reasons if reason} == {"The service stops."}
 
 
-def test_of_copies_that_look_at_once_each_variant_is_asked_for_by_one(
+def test_of_copies_that_read_at_the_same_moment_one_requests_each_variant(
     studio: Studio, db: Database, instance: dg.DagsterInstance
 ) -> None:
     job = studio.job()
@@ -142,36 +140,85 @@ def test_of_copies_that_look_at_once_each_variant_is_asked_for_by_one(
 
     def tick(name: str) -> list[UUID]:
         together.wait()
-        return asked(request_waiting_variants(instance, db, name))
+        return requested(request_waiting_variants(instance, db, name))
 
     with ThreadPoolExecutor(4) as pool:
         found = [key for keys in pool.map(tick, ["a", "b", "c", "d"]) for key in keys]
     assert sorted(found) == sorted(variants)
 
 
-def test_a_state_is_asked_for_again_by_the_same_copy_only_until_it_is_given_up(
+def test_a_state_is_requested_again_only_by_the_same_copy_until_its_minute_is_over(
     studio: Studio, db: Database, instance: dg.DagsterInstance
 ) -> None:
     variant = studio.variant(studio.job())
-    assert asked(request_waiting_variants(instance, db, "new_variants")) == [variant]
-    assert asked(request_waiting_variants(instance, db, "new_variants_2")) == []
-    assert asked(request_waiting_variants(instance, db, "new_variants")) == [variant]
+    assert requested(request_waiting_variants(instance, db, "new_variants")) == [variant]
+    assert requested(request_waiting_variants(instance, db, "new_variants_2")) == []
+    assert requested(request_waiting_variants(instance, db, "new_variants")) == [variant]
     studio.execute("UPDATE variant_requests SET requested_at = now() - interval '2 minutes'")
-    assert asked(request_waiting_variants(instance, db, "new_variants_2")) == [variant]
+    assert requested(request_waiting_variants(instance, db, "new_variants_2")) == [variant]
 
 
-def test_a_state_that_had_a_run_is_not_asked_for_by_another_copy(
+def test_a_state_that_had_a_run_is_not_requested_by_another_copy(
     studio: Studio, db: Database, instance: dg.DagsterInstance
 ) -> None:
     variant = studio.variant(studio.job())
-    [request] = request_waiting_variants(instance, db, "new_variants").run_requests or ()
-    job = dg.GraphDefinition(name="variant_pipeline").to_job()
-    tags = {**request.tags, "dagster/run_key": str(request.run_key), "dagster/sensor_name": "new_variants"}
-    instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.FAILURE)
+    run_for(instance, request_waiting_variants(instance, db, "new_variants"), dg.DagsterRunStatus.FAILURE)
     studio.execute("UPDATE variant_requests SET requested_at = now() - interval '2 minutes'")
-    assert asked(request_waiting_variants(instance, db, "new_variants_2")) == []
+    assert requested(request_waiting_variants(instance, db, "new_variants_2")) == []
     studio.set_state(variant, "img_gen", "done")
-    assert asked(request_waiting_variants(instance, db, "new_variants_2")) == [variant]
+    assert requested(request_waiting_variants(instance, db, "new_variants_2")) == [variant]
+
+
+def run_for(instance: dg.DagsterInstance, result: dg.SensorResult, status: dg.DagsterRunStatus) -> None:
+    """The run that Dagster creates for the only request of a tick of sensor new_variants."""
+    [request] = result.run_requests or ()
+    job = dg.GraphDefinition(name="variant_pipeline").to_job()
+    tags = {
+        **request.tags,
+        "dagster/run_key": str(request.run_key),
+        "dagster/sensor_name": "new_variants",
+        "dagster/partition": str(request.partition_key),
+    }
+    instance.create_run_for_job(job, tags=tags, status=status)
+
+
+def test_a_run_that_was_never_submitted_is_requested_again_by_its_own_sensor_only(
+    studio: Studio, db: Database, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variant = studio.variant(studio.job())
+    first = request_waiting_variants(instance, db, "new_variants")
+    run_for(instance, first, dg.DagsterRunStatus.NOT_STARTED)
+    assert requested(request_waiting_variants(instance, db, "new_variants")) == []
+    monkeypatch.setattr(runs, "_SUBMITTED_WITHIN", timedelta(0))
+    again = request_waiting_variants(instance, db, "new_variants")
+    assert requested(again) == [variant]
+    assert (again.run_requests or ())[0].run_key == (first.run_requests or ())[0].run_key
+    studio.execute("UPDATE variant_requests SET requested_at = now() - interval '2 minutes'")
+    assert requested(request_waiting_variants(instance, db, "new_variants_2")) == []
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.FAILURE])
+def test_a_state_whose_run_is_over_is_not_requested_again_by_its_own_sensor_either(
+    studio: Studio, db: Database, instance: dg.DagsterInstance, status: dg.DagsterRunStatus
+) -> None:
+    studio.variant(studio.job())
+    run_for(instance, request_waiting_variants(instance, db, "new_variants"), status)
+    assert requested(request_waiting_variants(instance, db, "new_variants")) == []
+    assert studio.row("SELECT run_outcome FROM variant_requests")[0] == (
+        "terminated" if status is dg.DagsterRunStatus.CANCELED else "ended"
+    )
+
+
+def test_variants_whose_runs_were_terminated_do_not_keep_new_ones_waiting(
+    studio: Studio, db: Database, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(new_variants_module, "MOST_PER_TICK", 1)
+    job = studio.job()
+    studio.variant(job)
+    run_for(instance, request_waiting_variants(instance, db, "new_variants"), dg.DagsterRunStatus.CANCELED)
+    new = studio.variant(job)
+    ticks = [requested(request_waiting_variants(instance, db, "new_variants")) for _ in range(2)]
+    assert ticks == [[], [new]]
 
 
 def test_without_copies_the_sensor_polls(studio: Studio, db: Database, instance: dg.DagsterInstance) -> None:
@@ -203,8 +250,8 @@ def test_one_tenant_with_a_hundred_jobs_does_not_fill_the_tick(
     )
     small = studio.variant(studio.job(tenant="small"))
     result = request_waiting_variants(instance, db, "new_variants")
-    assert len(asked(result)) == MOST_PER_TICK
-    assert asked(result).index(small) < 2
+    assert len(requested(result)) == MOST_PER_TICK
+    assert requested(result).index(small) < 2
 
 
 def history(studio: Studio, jobs: int) -> None:
@@ -227,24 +274,22 @@ def history(studio: Studio, jobs: int) -> None:
 
 
 def test_no_read_of_a_tick_walks_through_the_history(studio: Studio) -> None:
-    from resources.postgres.queries import named
-
     history(studio, 34_000)
     studio.variant(studio.job())
     reads: dict[str, dict[str, Any]] = {
         "any_startable_variant": {},
-        "find_startable_variants": {"in_flight": [], "most": 100},
+        "request_startable_variants": {"sensor": "new_variants", "in_flight": [], "most": 100, "kept_s": 60},
+        "find_held_variants": {"in_flight": [], "most": 100},
+        "find_unbegun_variants": {"in_flight": [], "most": 100},
         "find_running_variants": {"older_than_s": 10, "most": 100},
         "find_unsettled_jobs": {"most": 100},
     }
     for name, parameters in reads.items():
         with studio.engine.begin() as connection:
-            connection.execute(text("SET LOCAL jit = off"))
-            plan = connection.execute(text(f"EXPLAIN (FORMAT JSON) {named(name)}"), parameters).scalar_one()
-        assert sequential(plan[0]["Plan"]) & {"jobs", "jobs_variants"} == set(), name
-
-
-def sequential(plan: dict[str, Any]) -> set[str]:
-    """The tables that a plan reads from the first row to the last."""
-    inner = [each for child in plan.get("Plans", []) for each in sequential(child)]
-    return {*inner, *([str(plan["Relation Name"])] if plan["Node Type"] == "Seq Scan" else [])}
+            connection.execute(named(name), parameters)
+            walked = connection.execute(
+                text(
+                    "SELECT relname, seq_scan FROM pg_stat_xact_user_tables WHERE relname IN ('jobs', 'jobs_variants')"
+                )
+            )
+            assert {row.relname: row.seq_scan for row in walked} == {"jobs": 0, "jobs_variants": 0}, name

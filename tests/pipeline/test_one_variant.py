@@ -4,8 +4,9 @@ import dagster as dg
 import pytest
 
 from resources.postgres.database import Database
-from testing.shop import STAGES
-from tests.pipeline.conftest import Pipeline, Studio, failure_text, photograph
+from stages.pipeline import STAGE_NAMES
+from testing.pipeline import Pipeline, failure_text
+from testing.studio import Studio, photograph
 
 
 def test_a_variant_goes_through_all_stages_and_completes_its_job(studio: Studio, pipeline: Pipeline) -> None:
@@ -16,7 +17,7 @@ def test_a_variant_goes_through_all_stages_and_completes_its_job(studio: Studio,
     assert studio.state_of(variant) == ("iou_eval", "done")
     assert studio.job_state(job) == ("iou_eval", "done")
     stages = studio.row("SELECT array_agg(stage) FROM variant_results WHERE job_variants_id = :v", v=variant)[0]
-    assert sorted(stages) == sorted(STAGES)
+    assert sorted(stages) == sorted(STAGE_NAMES)
 
 
 def test_the_verdict_is_stored_and_shown(studio: Studio, pipeline: Pipeline) -> None:
@@ -32,7 +33,7 @@ def test_the_finished_ad_is_a_picture_of_the_same_size_linked_to_the_variant(
     studio: Studio, pipeline: Pipeline
 ) -> None:
     variant = studio.ready_variant(studio.job(), photograph())
-    pipeline.run(variant, *STAGES[:4])
+    pipeline.run(variant, *STAGE_NAMES[:4])
     url = studio.row(
         "SELECT image_url FROM image_assets a JOIN jobs_variants v ON v.overlaid_img_asset_id = a.image_asset_id"
         " WHERE v.job_variants_id = :v", v=variant,
@@ -52,7 +53,7 @@ def test_the_check_is_recorded_for_the_partition_with_its_counts(studio: Studio,
 
 
 def test_planner_and_overlay_show_a_thumbnail_of_at_most_20_kilobytes(studio: Studio, pipeline: Pipeline) -> None:
-    result = pipeline.run(studio.ready_variant(studio.job(), photograph(size_px=1080)), *STAGES[:4])
+    result = pipeline.run(studio.ready_variant(studio.job(), photograph(size_px=1080)), *STAGE_NAMES[:4])
     for stage in ("planner", "overlay"):
         [materialization] = result.asset_materializations_for_node(stage)
         markdown = str(materialization.metadata["picture"].value)
@@ -62,7 +63,7 @@ def test_planner_and_overlay_show_a_thumbnail_of_at_most_20_kilobytes(studio: St
 
 def test_every_materialization_carries_the_figures_of_its_stage(studio: Studio, pipeline: Pipeline) -> None:
     result = pipeline.run(studio.ready_variant(studio.job(), photograph()))
-    figures = {stage: set(result.asset_materializations_for_node(stage)[0].metadata) for stage in STAGES}
+    figures = {stage: set(result.asset_materializations_for_node(stage)[0].metadata) for stage in STAGE_NAMES}
     assert figures["yolo_detect"] >= {"objects", "forbidden_share", "model", "latency_ms"}
     assert figures["ocr_eval"] >= {"cer", "cer_ignoring_spaces", "reason"}
     assert figures["readability_eval"] >= {"contrast_p1", "passes_aa", "score"}
@@ -76,11 +77,11 @@ def test_each_plan_uses_the_detections_and_mask_of_its_own_image(studio: Studio,
         studio.ready_variant(job, photograph()[:, ::-1].copy()),
     )
     for variant in (left, right):
-        assert pipeline.run(variant, *STAGES[:4]).success
+        assert pipeline.run(variant, *STAGE_NAMES[:4]).success
     boxes = [studio.result(variant, "yolo_detect")["objects"] for variant in (left, right)]
     assert boxes[0] != boxes[1]
     alone = studio.ready_variant(studio.job(), photograph())
-    pipeline.run(alone, *STAGES[:4])
+    pipeline.run(alone, *STAGE_NAMES[:4])
     assert studio.result(alone, "planner") == studio.result(left, "planner")
 
 
@@ -91,7 +92,7 @@ def test_the_upload_of_the_user_plays_no_part(studio: Studio, pipeline: Pipeline
         "UPDATE job_inputs SET img_asset_id = (SELECT img_asset_id FROM jobs_variants WHERE job_variants_id = :o)"
         " WHERE job_id = :j", o=other, j=job,
     )  # fmt: skip
-    assert pipeline.run(variant, *STAGES[:4]).success
+    assert pipeline.run(variant, *STAGE_NAMES[:4]).success
     about = studio.row(
         "SELECT y.image_asset_id = v.img_asset_id, p.image_asset_id = v.img_asset_id FROM jobs_variants v"
         " JOIN yolo_runs y USING (job_variants_id) JOIN planner_proposals p USING (job_variants_id)"
@@ -131,7 +132,7 @@ def test_the_same_input_twice_gives_the_same_plan_layout_and_picture(studio: Stu
     variant = studio.ready_variant(studio.job(), photograph())
     seen = []
     for _ in range(2):
-        assert pipeline.run(variant, *STAGES[:4]).success
+        assert pipeline.run(variant, *STAGE_NAMES[:4]).success
         url = studio.row(
             "SELECT image_url FROM image_assets WHERE image_type = 'overlaid' AND job_id ="
             " (SELECT job_id FROM jobs_variants WHERE job_variants_id = :v)", v=variant,
@@ -153,7 +154,7 @@ def test_a_variant_another_run_works_on_is_not_touched(studio: Studio, pipeline:
     live = pipeline.instance.create_run_for_job(
         dg.GraphDefinition(name="other").to_job(), status=dg.DagsterRunStatus.STARTED
     )
-    db.begin_stage(variant, "vlm_analyze", live.run_id)
+    db.claims.begin(variant, "vlm_analyze", live.run_id)
     result = pipeline.run(variant)
     assert not result.success
     assert f"is being worked on by run {live.run_id}" in failure_text(result)
@@ -162,7 +163,7 @@ def test_a_variant_another_run_works_on_is_not_touched(studio: Studio, pipeline:
 
 def test_a_run_takes_over_from_one_dagster_does_not_know(studio: Studio, pipeline: Pipeline, db: Database) -> None:
     variant = studio.ready_variant(studio.job(), photograph())
-    db.begin_stage(variant, "vlm_analyze", "a-run-that-was-pruned")
+    db.claims.begin(variant, "vlm_analyze", "a-run-that-was-pruned")
     assert pipeline.run(variant).success
 
 
@@ -209,5 +210,5 @@ def test_an_engine_that_keeps_failing_is_a_failed_stage_and_no_low_score(studio:
     assert studio.state_of(variant) == ("ocr_eval", "failed")
     assert studio.error(variant) == "RuntimeError: the engine lost its session"
     assert studio.job_state(job)[1] == "failed"
-    assert pipeline.run(variant, *STAGES[5:]).success
+    assert pipeline.run(variant, *STAGE_NAMES[5:]).success
     assert studio.job_state(job) == ("iou_eval", "done")

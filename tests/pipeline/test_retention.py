@@ -17,7 +17,7 @@ from resources.postgres.database import Database
 from resources.settings import Settings
 from stages.values import StageError
 from testing.shop import work_through
-from tests.pipeline.conftest import Studio
+from testing.studio import Studio
 from variant_assets import retention
 from variant_assets.retention import RetentionPolicy, remove_partitions, remove_pictures, remove_runs, to_remove
 
@@ -39,7 +39,7 @@ def in_days(days: int) -> datetime:
 def complete(studio: Studio, db: Database, instance: dg.DagsterInstance) -> UUID:
     variant = studio.variant(studio.job())
     work_through(db, variant, "run")
-    db.complete_variant(variant)
+    db.claims.complete(variant)
     instance.add_dynamic_partitions(PARTITIONS, [str(variant)])
     return variant
 
@@ -110,7 +110,7 @@ def test_a_hundred_thousand_partitions_are_read_in_parts_and_removed_within_the_
     keys = {str(key) for key in studio.table("SELECT job_variants_id, 1 FROM jobs_variants")}
     partitions = Partitions(keys)
     statements: list[str] = []
-    event.listen(db._engine, "before_cursor_execute", lambda _, __, statement, *___: statements.append(statement))
+    event.listen(db.engine, "before_cursor_execute", lambda _, __, statement, *___: statements.append(statement))
     assert remove_partitions(partitions, db, KEPT, in_days(31)) == 20_000  # type: ignore[arg-type]
     # Ten to read all keys, one for each part of those that go; in flight is asked as often.
     assert len(statements) == 10 + 20_000 / 500

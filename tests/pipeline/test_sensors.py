@@ -1,4 +1,4 @@
-"""The two sensors against a real database and a Dagster instance of their own."""
+"""The sensors new_variants and rescuer against a real database and a Dagster instance of their own."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,8 +11,10 @@ from sqlalchemy.exc import OperationalError
 from resources.postgres.database import Database
 from sensors.new_variants import request_waiting_variants
 from sensors.rescuer import recover_left_running, requeue_never_begun, rescuer
-from testing.shop import STAGES, work_through
-from tests.pipeline.conftest import Studio
+from stages.pipeline import STAGE_NAMES
+from testing.shop import work_through
+from testing.studio import Studio
+from variant_assets.runs import variants_in_flight
 
 NOW = datetime.now(UTC)
 
@@ -27,7 +29,7 @@ def tick(instance: dg.DagsterInstance, db: Database) -> dg.SensorResult:
     return request_waiting_variants(instance, db, "new_variants")
 
 
-def swept(instance: dg.DagsterInstance, db: Database) -> str:
+def rescued(instance: dg.DagsterInstance, db: Database) -> str:
     said = rescuer(dg.build_sensor_context(instance=instance, resources={"db": db}))
     assert isinstance(said, dg.SkipReason)
     return str(said.skip_message)
@@ -38,7 +40,7 @@ def requested(result: dg.SensorResult) -> dict[UUID, list[str]]:
     return {
         UUID(request.partition_key): [key.to_user_string() for key in request.asset_selection]
         if request.asset_selection
-        else list(STAGES)
+        else list(STAGE_NAMES)
         for request in result.run_requests or ()
     }
 
@@ -57,7 +59,7 @@ def test_all_waiting_variants_start_in_one_tick_with_their_partitions(
     job = studio.job(tenant="cafe")
     variants = [studio.variant(job) for _ in range(3)]
     result = tick(instance, db)
-    assert requested(result) == {variant: list(STAGES) for variant in variants}
+    assert requested(result) == {variant: list(STAGE_NAMES) for variant in variants}
     [added] = result.dynamic_partitions_requests or ()
     assert set(added.partition_keys) == {str(variant) for variant in variants}
     request = (result.run_requests or ())[0]
@@ -70,7 +72,7 @@ def test_a_variant_in_the_middle_starts_at_its_next_stage(
 ) -> None:
     variant = studio.variant(studio.job())
     work_through(db, variant, "run", last="planner")
-    assert requested(tick(instance, db)) == {variant: list(STAGES[3:])}
+    assert requested(tick(instance, db)) == {variant: list(STAGE_NAMES[3:])}
 
 
 def test_the_same_state_seen_twice_has_the_same_run_key_and_a_new_state_another(
@@ -117,11 +119,11 @@ def test_a_late_hand_over_is_settled_by_the_rescuer(studio: Studio, db: Database
     job = studio.job(step="img_gen", status="done")
     variant = studio.variant(job)
     work_through(db, variant, "run")
-    db.complete_variant(variant)
+    db.claims.complete(variant)
     studio.execute("UPDATE jobs SET current_step = 'vlm_analyze', status = 'running'")
-    assert swept(instance, db) == f"job {job} is done"
+    assert rescued(instance, db) == f"job {job} is done"
     assert studio.job_state(job) == ("iou_eval", "done")
-    assert swept(instance, db) == "Nothing was left behind."
+    assert rescued(instance, db) == "Nothing was left behind."
 
 
 def recovered(studio: Studio, db: Database, instance: dg.DagsterInstance, variant: UUID) -> tuple[str, str]:
@@ -135,19 +137,19 @@ def test_a_stage_whose_run_failed_without_a_word_starts_again(
     variant = studio.variant(studio.job())
     run = run_of(instance, variant, dg.DagsterRunStatus.FAILURE)
     work_through(db, variant, run.run_id, last="yolo_detect")
-    db.begin_stage(variant, "planner", run.run_id)
+    db.claims.begin(variant, "planner", run.run_id)
     assert recovered(studio, db, instance, variant) == ("yolo_detect", "done")
 
 
 def test_a_stage_with_a_live_run_is_left_alone(studio: Studio, db: Database, instance: dg.DagsterInstance) -> None:
     variant = studio.variant(studio.job())
-    db.begin_stage(variant, "vlm_analyze", run_of(instance, variant, dg.DagsterRunStatus.STARTED).run_id)
+    db.claims.begin(variant, "vlm_analyze", run_of(instance, variant, dg.DagsterRunStatus.STARTED).run_id)
     assert recovered(studio, db, instance, variant) == ("vlm_analyze", "running")
 
 
 def test_a_stage_that_only_just_began_is_left_alone(studio: Studio, db: Database, instance: dg.DagsterInstance) -> None:
     variant = studio.variant(studio.job())
-    db.begin_stage(variant, "vlm_analyze", "a-run-dagster-does-not-know")
+    db.claims.begin(variant, "vlm_analyze", "a-run-dagster-does-not-know")
     assert recover_left_running(db, instance, grace_s=60) == []
 
 
@@ -156,7 +158,7 @@ def test_a_failed_run_that_dagster_retries_is_waited_for(
 ) -> None:
     variant = studio.variant(studio.job())
     run = run_of(instance, variant, dg.DagsterRunStatus.FAILURE, **{"dagster/will_retry": "true"})
-    db.begin_stage(variant, "vlm_analyze", run.run_id)
+    db.claims.begin(variant, "vlm_analyze", run.run_id)
     assert recovered(studio, db, instance, variant) == ("vlm_analyze", "running")
     retry = run_of(instance, variant, dg.DagsterRunStatus.FAILURE)
     instance.add_run_tags(run.run_id, {"dagster/auto_retry_run_id": retry.run_id})
@@ -167,7 +169,7 @@ def test_a_terminated_run_ends_its_variant_visibly(studio: Studio, db: Database,
     job = studio.job()
     variant = studio.variant(job)
     run = run_of(instance, variant, dg.DagsterRunStatus.CANCELED)
-    db.begin_stage(variant, "vlm_analyze", run.run_id)
+    db.claims.begin(variant, "vlm_analyze", run.run_id)
     assert recovered(studio, db, instance, variant) == ("vlm_analyze", "failed")
     assert "was terminated at stage vlm_analyze" in str(studio.error(variant))
     assert studio.job_state(job)[1] == "failed"
@@ -180,7 +182,7 @@ def test_a_run_terminated_between_two_stages_is_not_started_again_and_ends_its_v
     run = run_of(instance, variant, dg.DagsterRunStatus.CANCELED)
     work_through(db, variant, run.run_id, last="overlay")
     assert requested(tick(instance, db)) == {}
-    assert "its run was terminated" in swept(instance, db)
+    assert "its run was terminated" in rescued(instance, db)
     assert studio.state_of(variant) == ("vlm_judge", "failed")
 
 
@@ -191,8 +193,8 @@ def test_a_variant_moved_after_its_run_was_terminated_starts_where_it_was_moved_
     run = run_of(instance, variant, dg.DagsterRunStatus.CANCELED)
     work_through(db, variant, run.run_id, last="overlay")
     studio.set_state(variant, "yolo_detect", "done")
-    assert swept(instance, db) == "Nothing was left behind."
-    assert requested(tick(instance, db)) == {variant: list(STAGES[2:])}
+    assert rescued(instance, db) == "Nothing was left behind."
+    assert requested(tick(instance, db)) == {variant: list(STAGE_NAMES[2:])}
 
 
 def test_a_variant_left_before_its_check_is_completed(
@@ -214,7 +216,7 @@ def long_waiting(studio: Studio, minutes: int = 5) -> UUID:
 
 
 @pytest.mark.parametrize(
-    ("status", "asked_again"),
+    ("status", "requeued"),
     [
         (dg.DagsterRunStatus.FAILURE, True),
         (dg.DagsterRunStatus.CANCELED, False),
@@ -222,26 +224,24 @@ def long_waiting(studio: Studio, minutes: int = 5) -> UUID:
         (None, False),
     ],
 )
-def test_a_variant_whose_run_never_began_is_asked_for_again_unless_somebody_terminated_it(
+def test_a_variant_whose_run_never_began_is_requeued_unless_an_operator_terminated_it(
     studio: Studio,
     db: Database,
     instance: dg.DagsterInstance,
     status: dg.DagsterRunStatus | None,
-    asked_again: bool,
+    requeued: bool,
 ) -> None:
     variant = long_waiting(studio)
     key = (tick(instance, db).run_requests or ())[0].run_key
     if status is not None:
         run_of(instance, variant, status, **{"dagster/run_key": str(key)})
-    assert bool(requeue_never_begun(db, instance, NOW)) is asked_again
+    assert bool(requeue_never_begun(db, instance, variants_in_flight(instance, NOW))) is requeued
     assert studio.state_of(variant) == ("img_gen", "done")
 
 
 def test_a_run_that_was_created_but_never_submitted_does_not_block_its_variant_for_ever(
     studio: Studio, db: Database, instance: dg.DagsterInstance
 ) -> None:
-    from variant_assets.runs import variants_in_flight
-
     variant = studio.variant(studio.job())
     run_of(instance, variant, dg.DagsterRunStatus.NOT_STARTED)
     now = datetime.now(UTC)
@@ -251,5 +251,5 @@ def test_a_run_that_was_created_but_never_submitted_does_not_block_its_variant_f
 
 def test_the_rescuer_says_what_it_did(studio: Studio, db: Database, instance: dg.DagsterInstance) -> None:
     variant = studio.variant(studio.job())
-    db.begin_stage(variant, "vlm_analyze", "lost")
+    db.claims.begin(variant, "vlm_analyze", "lost")
     assert recover_left_running(db, instance, grace_s=0) == [f"variant {variant} at vlm_analyze: restarted"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +21,10 @@ from service.__main__ import main
 from service.running import environment, start, stop
 from service.state import State
 from service.ui import Ui
+from stages.pipeline import STAGE_NAMES
 from testing.processes import fork_servers
-from testing.shop import STAGES
-from tests.pipeline.conftest import Studio, photograph
+from testing.studio import Studio, photograph
+from testing.waiting import until
 
 LAUNCH = """
 mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
@@ -37,6 +38,10 @@ mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParam
 RUN = """
 query($id: ID!) { runOrError(runId: $id) { ... on Run { status eventConnection { events {
   ... on ExecutionStepFailureEvent { error { message } failureMetadata { description } } } } } } }
+"""
+MESSAGES = """
+query($id: ID!) { runOrError(runId: $id) { ... on Run { eventConnection { events {
+  ... on MessageEvent { message } } } } } }
 """
 RUNS_BY_TAG = """
 query($key: String!, $value: String!) { runsOrError(filter: {tags: [{key: $key, value: $value}]}) {
@@ -90,6 +95,10 @@ class Live(Studio):
         runs: list[dict[str, Any]] = answer["runsOrError"]["results"]
         return runs
 
+    def messages(self, run_id: str) -> str:
+        events = self.ui.query(MESSAGES, id=run_id)["runOrError"]["eventConnection"]["events"]
+        return "\n".join(event["message"] for event in events if "message" in event)
+
     def workers(self) -> list[psutil.Process]:
         """The run workers: what the daemon's fork server has forked."""
         servers = fork_servers(psutil.Process(self.process("daemon")))
@@ -102,18 +111,15 @@ class Live(Studio):
         [found] = [process.pid for process in record.processes if process.name == name]
         return found
 
-    def until(self, what: Callable[[], bool], *, within_s: float = 90.0) -> None:
-        give_up_s = time.monotonic() + within_s
-        while not what():
-            assert time.monotonic() < give_up_s, f"not within {within_s} s\n{self.state.log_tails()}"
-            time.sleep(0.05)
+    def until(self, awaited: str, happened: Callable[[], bool], *, within_s: float = 90.0) -> None:
+        until(awaited, happened, within_s=within_s, every_s=0.05, details=self.state.log_tails)
 
     def until_done(self, job: UUID, *, within_s: float = 90.0) -> None:
-        self.until(lambda: self.job_state(job) == ("iou_eval", "done"), within_s=within_s)
+        self.until("the job is done", lambda: self.job_state(job) == ("iou_eval", "done"), within_s=within_s)
 
     def until_at_work(self, variant: UUID) -> None:
         """In the middle of a stage; which, is a matter of milliseconds."""
-        self.until(lambda: self.state_of(variant)[1] == "running")
+        self.until("a stage is at work", lambda: self.state_of(variant)[1] == "running")
 
     def all_runs_ended(self, variant: UUID) -> bool:
         return all(run["status"] in {"SUCCESS", "FAILURE", "CANCELED"} for run in self.runs_of(variant))
@@ -121,7 +127,7 @@ class Live(Studio):
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    folder = tmp_path_factory.mktemp("service")
+    folder = tmp_path_factory.mktemp("service") / "state"
     settings = Settings(database_url=None, state_folder=folder, asset_root=folder / "assets", webserver_port=3900)
     record = start(settings)
     try:
@@ -159,9 +165,9 @@ def finished(live: Live) -> tuple[UUID, list[UUID]]:
         variant = live.ready_variant(job, photograph(left_px), step="img_gen", status="queued")
         live.set_state(variant, "img_gen", "done")
         variants.append(variant)
-    live.execute("UPDATE jobs SET current_step = 'vlm_analyze', status = 'running' WHERE job_id = :j", j=job)
+    live.hand_over(job)
     live.until_done(job)
-    live.until(lambda: all(live.all_runs_ended(variant) for variant in variants))
+    live.until("all runs have ended", lambda: all(live.all_runs_ended(variant) for variant in variants))
     return job, variants
 
 
@@ -179,9 +185,9 @@ def test_three_variants_complete_their_job_with_one_run_each(live: Live, finishe
 def test_a_job_handed_over_after_its_variants_finished_becomes_done(live: Live) -> None:
     job = live.job(step="img_gen", status="done")
     variant = live.ready_variant(job, photograph())
-    live.until(lambda: live.state_of(variant) == ("iou_eval", "done"))
+    live.until("the variant is done", lambda: live.state_of(variant) == ("iou_eval", "done"))
     assert live.job_state(job) == ("img_gen", "done")
-    live.execute("UPDATE jobs SET current_step = 'vlm_analyze', status = 'running' WHERE job_id = :j", j=job)
+    live.hand_over(job)
     live.until_done(job, within_s=30)
 
 
@@ -197,12 +203,12 @@ def test_one_stage_run_again_from_the_ui_refreshes_the_stages_after_it(
     def refreshed() -> bool:
         jobs_seen.add(live.job_state(job))
         now = live.table(revisions, v=variant)
-        later = all(now[stage] > before[stage] for stage in STAGES[3:])
+        later = all(now[stage] > before[stage] for stage in STAGE_NAMES[3:])
         return later and live.state_of(variant) == ("iou_eval", "done")
 
-    live.until(refreshed)
+    live.until("the later stages are refreshed", refreshed)
     after = live.table(revisions, v=variant)
-    assert [stage for stage in STAGES if after[stage] == before[stage]] == list(STAGES[:3])
+    assert [stage for stage in STAGE_NAMES if after[stage] == before[stage]] == list(STAGE_NAMES[:3])
     assert jobs_seen == {("iou_eval", "done")}
 
 
@@ -212,13 +218,16 @@ def test_a_backfill_of_several_partitions_runs_each_once(live: Live, finished: t
     answer = live.ui.query(
         BACKFILL,
         params={
-            "assetSelection": [{"path": [stage]} for stage in STAGES],
+            "assetSelection": [{"path": [stage]} for stage in STAGE_NAMES],
             "partitionNames": [str(variant) for variant in variants],
         },
     )["launchPartitionBackfill"]
     assert answer["__typename"] == "LaunchBackfillSuccess", answer
-    live.until(lambda: all(len(live.runs_of(variant)) > before[variant] for variant in variants))
-    live.until(lambda: all(live.all_runs_ended(variant) for variant in variants))
+    live.until(
+        "the backfill has started its runs",
+        lambda: all(len(live.runs_of(variant)) > before[variant] for variant in variants),
+    )
+    live.until("all runs have ended", lambda: all(live.all_runs_ended(variant) for variant in variants))
     assert {live.state_of(variant) for variant in variants} == {("iou_eval", "done")}
     assert {variant: len(live.runs_of(variant)) for variant in variants} == {v: n + 1 for v, n in before.items()}
     assert live.job_state(job) == ("iou_eval", "done")
@@ -233,7 +242,7 @@ def test_an_unknown_key_materialized_from_the_ui_fails_with_its_name(live: Live)
         key=key,
     )
     run = live.materialize(key, "vlm_analyze")
-    live.until(lambda: live.run_status(run) == "FAILURE")
+    live.until("the run has failed", lambda: live.run_status(run) == "FAILURE")
     assert f"no variant {key}" in str(live.ui.query(RUN, id=run))
 
 
@@ -254,10 +263,10 @@ def test_a_run_that_is_terminated_ends_its_variant_visibly_and_can_be_run_again(
     [run] = [run["runId"] for run in live.runs_of(variant) if run["status"] == "STARTED"]
     answer = live.ui.query(TERMINATE, id=run)["terminateRun"]
     assert answer["__typename"] == "TerminateRunSuccess", answer
-    live.until(lambda: live.state_of(variant)[1] == "failed", within_s=40)
+    live.until("the variant has failed", lambda: live.state_of(variant)[1] == "failed", within_s=40)
     assert "was terminated at stage" in str(live.error(variant))
     assert live.job_state(job)[1] == "failed"
-    live.materialize(variant, *STAGES)
+    live.materialize(variant, *STAGE_NAMES)
     live.until_done(job)
 
 
@@ -268,7 +277,8 @@ def test_a_run_whose_worker_is_killed_fails_at_once_and_says_how(live: Live) -> 
     [run] = [run["runId"] for run in live.runs_of(variant) if run["status"] == "STARTED"]
     for worker in live.workers():
         worker.kill()
-    live.until(lambda: live.run_status(run) == "FAILURE", within_s=3)
+    live.until("the run has failed", lambda: live.run_status(run) == "FAILURE", within_s=3)
+    assert "was ended by SIGKILL" in live.messages(run)
     live.until_done(job, within_s=120)
 
 
@@ -280,7 +290,7 @@ def test_the_daemon_is_killed_during_a_run_and_the_run_goes_on_and_is_watched_ag
     psutil.Process(daemon).kill()
     live.until_done(job, within_s=60)
     assert len(live.runs_of(variant)) == 1
-    live.until(lambda: live.process("daemon") != daemon)
+    live.until("the daemon is started again", lambda: live.process("daemon") != daemon)
     later = live.job()
     live.ready_variant(later, photograph())
     live.until_done(later)
@@ -298,7 +308,7 @@ def test_the_database_restarts_during_a_run_and_the_job_is_done(live: Live) -> N
         except OperationalError:
             return False
 
-    live.until(done, within_s=180)
+    live.until("the job is done", done, within_s=180)
 
 
 def test_a_killed_code_server_comes_back_and_variants_go_on(live: Live) -> None:
@@ -306,6 +316,34 @@ def test_a_killed_code_server_comes_back_and_variants_go_on(live: Live) -> None:
     job = live.job()
     live.ready_variant(job, photograph())
     live.until_done(job, within_s=180)
+
+
+@pytest.mark.usefixtures("finished")
+def test_other_users_can_read_nothing_of_the_service_but_the_pictures(live: Live) -> None:
+    state = live.state.folder
+    assert stat.S_IMODE(state.stat().st_mode) & 0o007 == 0
+    written = [path for path in state.rglob("*") if not path.is_symlink()]
+    own, pictures = (
+        {path for path in written if path.is_relative_to(live.asset_root) == shared} for shared in (False, True)
+    )
+    assert own
+    assert [path for path in own if stat.S_IMODE(path.stat().st_mode) & 0o007] == []
+    assert [path for path in pictures if "yh" in path.parts and not stat.S_IMODE(path.stat().st_mode) & 0o004] == []
+
+
+def test_nothing_but_the_ui_and_the_database_listens_on_a_port(live: Live) -> None:
+    record = live.state.record()
+    assert record is not None
+    processes = [psutil.Process(process.pid) for process in record.processes]
+    family = {each for process in processes for each in (process, *process.children(recursive=True))}
+    open_ports = {
+        (connection.laddr.ip, connection.laddr.port)
+        for process in family
+        if process.name() != "postgres"
+        for connection in process.net_connections("inet")
+        if connection.status == "LISTEN"
+    }
+    assert open_ports == {("127.0.0.1", int(record.url.rpartition(":")[2]))}
 
 
 def test_how_many_variants_run_at_a_time_is_set_for_the_service_that_runs_whatever_this_shell_names(

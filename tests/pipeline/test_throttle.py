@@ -1,11 +1,12 @@
 """The throttle's sensor on a Dagster instance with pools."""
 
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from orchestration.fork_server_state import ForkServerProblem, write_problem
 from resources.postgres.database import Database
 from resources.pressure import Load
 from resources.wiring import SensorSettings
@@ -14,7 +15,7 @@ from sensors.throttle import CALM_TICKS, POOL, PRESSED_TICKS, pool_limit, thrott
 
 
 @pytest.fixture
-def instance(tmp_path: Any) -> Iterator[dg.DagsterInstance]:
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.local_temp(
         str(tmp_path), overrides={"concurrency": {"pools": {"granularity": "run", "default_limit": 3}}}
     ) as instance:
@@ -63,10 +64,29 @@ def test_the_pool_goes_down_under_pressure_and_back_and_says_why(instance: dg.Da
 
 def test_what_people_order_is_the_ceiling(instance: dg.DagsterInstance, db: Database, sensor: Sensor) -> None:
     sensor.tick(10)
-    db.order_parallel(2)
+    db.maintenance.order_parallel(2)
     assert sensor.tick(10) == "2 at a time instead of 3; 2 were asked for"
     sensor.tick(10, 2 * CALM_TICKS)
     assert pool_limit(instance) == 2
+
+
+def test_a_fork_server_that_cannot_start_is_named_in_every_tick(
+    tmp_path: Path, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launcher = {
+        "module": "orchestration.fork_launcher",
+        "class": "ForkRunLauncher",
+        "config": {"module": "variant_assets.definitions"},
+    }
+    with dg.DagsterInstance.local_temp(str(tmp_path), overrides={"run_launcher": launcher}) as instance:
+        instance.event_log_storage.set_concurrency_slots(POOL, 3)
+        sensor = Sensor(instance, db, monkeypatch)
+        assert "fork server" not in sensor.tick(10)
+        write_problem(instance, ForkServerProblem.now("shop", "ImportError: there is no till"))
+        assert "; no fork server for shop on " in sensor.tick(10)
+        assert "ImportError: there is no till" in sensor.tick(10)
+        write_problem(instance, None)
+        assert "fork server" not in sensor.tick(10)
 
 
 def test_switched_off_it_gives_back_what_it_took(instance: dg.DagsterInstance, sensor: Sensor) -> None:

@@ -1,11 +1,14 @@
 """Whether the chosen backends can run, found out without importing them."""
 
+import os
 import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
+from orchestration.fork_server_state import ForkServerProblem, write_problem
 from resources.loading import availability
 from resources.loading.weights import folder_or_name
 from resources.settings import PROJECT, SettingError, Settings
@@ -69,6 +72,25 @@ def test_the_report_says_for_each_backend_whether_it_can_run(
     said = capsys.readouterr().out
     assert "VLM=embedded: can run" in said
     assert "DETECTOR=yolo: CANNOT RUN" in said
+
+
+def test_a_service_that_cannot_fork_its_runs_is_reported_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "dagster.yaml").write_text(
+        "run_launcher:\n  module: orchestration.fork_launcher\n  class: ForkRunLauncher\n"
+        "  config: {module: variant_assets.definitions}\ntelemetry: {enabled: false}\n"
+    )
+    variables = {**os.environ, "DAGSTER_HOME": str(tmp_path), "PYTHONPATH": str(PROJECT)}
+    monkeypatch.setattr(doctor, "running_environment", lambda _: variables)
+    assert doctor.main() == 0
+    assert "fork server: no problem is known" in capsys.readouterr().out
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        write_problem(instance, ForkServerProblem.now("shop", "ImportError: there is no till"))
+    assert doctor.main() == 1
+    said = capsys.readouterr().out
+    assert "fork server: no fork server for shop" in said
+    assert "ImportError: there is no till" in said
 
 
 def test_a_code_location_with_a_backend_that_cannot_run_does_not_load_and_says_why(

@@ -29,6 +29,7 @@ from service.running import (
 )
 from service.state import Process, Record, State
 from testing.databases import new_database
+from testing.waiting import until
 
 
 @pytest.fixture
@@ -154,8 +155,7 @@ def test_a_process_is_still_itself_after_the_clock_was_set(
 
 def test_a_process_that_has_just_ended_is_not_alive() -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
-    while Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
-        time.sleep(0.01)
+    until("the child is a zombie", lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE)
     ended = Process.of("child", child.pid)
     child.wait()
     assert not ended.is_alive()
@@ -199,6 +199,7 @@ def test_a_process_that_ends_before_it_is_told_to_has_ended(
     just_ended: Process, how: Callable[[Process], None]
 ) -> None:
     how(just_ended)
+    assert not just_ended.is_alive()
 
 
 def test_the_record_of_what_runs_is_read_as_it_was_written(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:

@@ -33,11 +33,11 @@ class Machine:
         path.write_text(f'#!/bin/sh\necho "{name} $*" >> "{self.calls}"\n{script}\n')
         path.chmod(0o755)
 
-    def setup(self) -> tuple[int, str, list[str]]:
+    def setup(self, *parts: str) -> tuple[int, str, list[str]]:
         """Exit status, what it said, and the calls of the replaced tools but for ldconfig."""
         self.calls.write_text("")
         done = subprocess.run(
-            [self.checkout / "scripts" / "setup"],
+            [self.checkout / "scripts" / "setup", *parts],
             env={"PATH": f"{self.tools}:{os.environ['PATH']}", "PYTHON": str(self.tools / "python3")},
             capture_output=True,
             text=True,
@@ -124,3 +124,23 @@ def test_a_failed_package_installation_is_not_taken_for_success(machine: Machine
     assert status == 1
     assert "could not be installed: libgl1 libglib2.0-0" in said
     assert not any(call.startswith("uv") for call in calls)
+
+
+def test_the_programs_of_the_tests_are_fetched_once_and_only_when_asked_for(machine: Machine) -> None:
+    machine.tool("id", "echo 0")
+    machine.tool("google-chrome", "")
+    machine.tool("apt-get", '[ "$1" != download ] || touch "$3_1.deb"')
+    machine.tool("dpkg-deb", 'program=usr/bin/$(basename "$2" _1.deb); mkdir -p usr/bin; touch "$program"')
+    assert [call for call in machine.setup()[2] if call.startswith("apt-get")] == []
+    status, said, calls = machine.setup("test")
+    assert (status, calls) == (0, ["apt-get download -qq nginx", "apt-get download -qq caddy"])
+    assert said == "unpacking nginx into .venv/debian\nunpacking caddy into .venv/debian\n"
+    assert machine.setup("test") == (0, "", [])
+
+
+def test_a_program_of_the_tests_that_cannot_be_fetched_is_named_with_the_way_out(machine: Machine) -> None:
+    machine.tool("google-chrome", "")
+    machine.tool("apt-get", "exit 100")
+    status, said, _ = machine.setup("test")
+    assert status == 1
+    assert said.endswith("The Debian package nginx could not be fetched; run apt-get update, then this again.\n")

@@ -4,7 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from stages.imaging.colour import BLACK, INK, WHITE, choose_paint, smallest_scrim
+from stages.imaging.arrays import Picture
+from stages.imaging.blending import blend
+from stages.imaging.colour import BLACK, INK, WHITE, choose_colours, weakest_scrim
 from stages.imaging.contrast import (
     contrast_ratio,
     first_percentile,
@@ -12,8 +14,6 @@ from stages.imaging.contrast import (
     needed,
     relative_luminance,
 )
-from stages.imaging.geometry import Image
-from stages.type.glyphs import blend
 from stages.values import Rgb, Size
 
 channel = st.integers(0, 255)
@@ -67,7 +67,7 @@ def test_on_a_flat_colour_black_or_white_reaches_four_and_a_half(ground: Rgb) ->
 @pytest.mark.parametrize(("opacity", "ratio"), [(0.537, 4.5), (0.42, 3.0), (0.651, 7.0)])
 @given(ground=pixels)
 def test_white_text_on_a_black_scrim_has_its_proven_contrast_everywhere(
-    opacity: float, ratio: float, ground: Image
+    opacity: float, ratio: float, ground: Picture
 ) -> None:
     # Half a level of rounding per channel is the only thing that separates pixels from the theorem.
     assert float(contrast_ratio(WHITE, blend(ground, BLACK, opacity)).min()) >= ratio - 0.05
@@ -76,7 +76,7 @@ def test_white_text_on_a_black_scrim_has_its_proven_contrast_everywhere(
 @pytest.mark.parametrize(("opacity", "ratio"), [(0.459, 4.5), (0.353, 3.0), (0.584, 7.0)])
 @given(ground=pixels)
 def test_black_text_on_a_white_scrim_has_its_proven_contrast_everywhere(
-    opacity: float, ratio: float, ground: Image
+    opacity: float, ratio: float, ground: Picture
 ) -> None:
     assert float(contrast_ratio(BLACK, blend(ground, WHITE, opacity)).min()) >= ratio - 0.05
 
@@ -88,15 +88,15 @@ def test_a_checkerboard_fails_however_good_its_best_pixel_is() -> None:
 
 
 @given(pixels, rgb, st.sampled_from([3.0, 4.5]))
-def test_the_chosen_paint_always_proves_the_ratio(ground: Image, recommended: Rgb, ratio: float) -> None:
-    paint = choose_paint([ground], recommended, ratio)
+def test_the_chosen_colours_always_reach_the_ratio(ground: Picture, recommended: Rgb, ratio: float) -> None:
+    paint = choose_colours([ground], recommended, ratio)
     shaded = blend(ground, paint.scrim, paint.opacity)
     assert first_percentile(paint.fill, shaded) == paint.contrast_p1 >= ratio
 
 
 @given(pixels, st.sampled_from([3.0, 4.5]))
-def test_a_scrim_is_no_stronger_than_it_must_be(ground: Image, ratio: float) -> None:
-    paint = smallest_scrim([ground], WHITE, BLACK, ratio)
+def test_a_scrim_is_no_stronger_than_it_must_be(ground: Picture, ratio: float) -> None:
+    paint = weakest_scrim([ground], WHITE, BLACK, ratio)
     assert paint is not None
     if paint.opacity > 0:
         weaker = blend(ground, BLACK, paint.opacity - 0.01)
@@ -106,19 +106,19 @@ def test_a_scrim_is_no_stronger_than_it_must_be(ground: Image, ratio: float) -> 
 
 def test_a_recommended_colour_that_passes_is_taken() -> None:
     ground = np.full((50, 3), 20, dtype=np.uint8)
-    assert choose_paint([ground], (255, 220, 60), 4.5).fill == (255, 220, 60)
+    assert choose_colours([ground], (255, 220, 60), 4.5).fill == (255, 220, 60)
 
 
 def test_a_recommended_colour_that_fails_is_replaced_without_a_scrim_where_one_passes() -> None:
     ground = np.full((50, 3), 235, dtype=np.uint8)
-    paint = choose_paint([ground], (255, 255, 255), 4.5)
+    paint = choose_colours([ground], (255, 255, 255), 4.5)
     assert (paint.fill, paint.opacity) == (INK, 0.0)
 
 
 def test_each_line_counts_for_itself() -> None:
     dark, light = np.full((990, 3), 10, dtype=np.uint8), np.full((9, 3), 250, dtype=np.uint8)
     assert first_percentile(WHITE, np.concatenate([dark, light])) > 4.5
-    assert choose_paint([dark, light], WHITE, 4.5).opacity > 0
+    assert choose_colours([dark, light], WHITE, 4.5).opacity > 0
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from resources.fonts import installed_fonts
 from resources.settings import Settings
 from resources.vlm.measured import MeasuredVision
 from service.demo import generated_images
 from stages.fidelity import fidelity
-from stages.imaging.geometry import Image
+from stages.imaging.arrays import Picture
 from stages.overlay import render
 from stages.planner import plan
-from stages.type.fonts import Fonts
-from stages.type.glyphs import drawn
+from stages.type.glyphs import draw_layout
 from stages.values import Detections, Fidelity, Layout, ModelInfo, Size
 
 COPY = "오늘 볶은 원두 커피. Americano 3,900원, 10% 할인"
@@ -25,8 +25,8 @@ class Ad:
     """One ad of the demo's picture, and what is found when something is changed."""
 
     def __init__(self) -> None:
-        self.fonts = Fonts(Settings().font_folders)
-        self.original: Image = next(generated_images())
+        self.fonts = installed_fonts(Settings().font_folders)
+        self.original: Picture = next(generated_images())
         height_px, width_px = self.original.shape[:2]
         nothing = Detections(
             objects=(),
@@ -39,11 +39,11 @@ class Ad:
         planned = plan(self.original, nothing, mask, analysis, COPY)
         self.layout, self.image = render(self.original, planned, COPY, self.fonts, analysis)
 
-    def found(self, *, layout: Layout | None = None, image: Image | None = None, copy: str = COPY) -> Fidelity:
+    def found(self, *, layout: Layout | None = None, image: Picture | None = None, copy: str = COPY) -> Fidelity:
         return fidelity(self.original, self.image if image is None else image, layout or self.layout, copy, self.fonts)
 
     def redrawn(self, layout: Layout) -> Fidelity:
-        return self.found(layout=layout, image=drawn(self.original, layout, self.fonts))
+        return self.found(layout=layout, image=draw_layout(self.original, layout, self.fonts))
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_each_other_digit_in_the_price_is_a_difference(ad: Ad, digit: int) -> No
         for line in ad.layout.lines
     )
     wrong = ad.layout.model_copy(update={"lines": lines})
-    assert ad.found(image=drawn(ad.original, wrong, ad.fonts)).largest_difference_em2 > 0.01
+    assert ad.found(image=draw_layout(ad.original, wrong, ad.fonts)).largest_difference_em2 > 0.01
     assert not ad.redrawn(wrong).text_as_ordered
 
 

@@ -1,11 +1,9 @@
-from pathlib import Path
+"""Which face draws what."""
 
 import pytest
 
 from stages.type.fonts import Fonts
-from stages.values import FontFace, FontStyle, StageError
-from testing.pictures import latin_font
-from tests.unit.conftest import HANGUL_FOLDER
+from stages.values import FontStyle, StageError
 
 
 @pytest.mark.parametrize(
@@ -33,55 +31,13 @@ def test_every_catalogued_family_has_its_licence_noted(fonts: Fonts) -> None:
     assert "Vera" in licences["DejaVu Sans"]
 
 
-def test_fonts_without_hangul_are_refused_as_a_whole() -> None:
-    with pytest.raises(StageError, match="no font with Hangul and Latin"):
-        Fonts([latin_font()])
-
-
-def test_no_path_at_all_is_refused() -> None:
-    with pytest.raises(StageError, match="no font with Hangul"):
-        Fonts([])
-
-
-def test_a_missing_path_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StageError, match=r"nowhere\.ttf does not exist"):
-        Fonts([HANGUL_FOLDER, tmp_path / "nowhere.ttf"])
-
-
-def test_a_file_that_is_no_font_is_named(tmp_path: Path) -> None:
-    broken = tmp_path / "broken.ttf"
-    broken.write_bytes(b"not a font")
-    with pytest.raises(StageError, match=r"broken\.ttf cannot be read"):
-        Fonts([HANGUL_FOLDER, broken])
-
-
-def test_a_broken_file_in_a_folder_is_reported_and_the_others_serve(tmp_path: Path) -> None:
-    (tmp_path / "broken.ttf").write_bytes(b"")
-    found = Fonts([HANGUL_FOLDER, tmp_path])
-    assert list(found.unreadable) == [str(tmp_path / "broken.ttf")]
-
-
-def test_an_unknown_family_is_answered_with_those_there_are(fonts: Fonts) -> None:
-    with pytest.raises(StageError, match=r"no font family 'Comic Sans'.*NanumSquare"):
-        fonts.named("Comic Sans")
-
-
-def test_a_family_without_hangul_is_refused_by_name(fonts: Fonts) -> None:
-    with pytest.raises(StageError, match="'DejaVu Sans' has no Hangul"):
-        fonts.named("DejaVu Sans")
-
-
-def test_a_family_is_found_by_name(fonts: Fonts) -> None:
-    assert fonts.named("NanumMyeongjo", bold=False).family == "NanumMyeongjo"
-
-
 def test_hangul_is_missing_in_a_latin_face(fonts: Fonts) -> None:
     latin = next(face.face for face in fonts.faces if face.face.family == "DejaVu Sans")
     assert fonts.missing(latin, "ab 가나가") == "가나"
 
 
 def test_single_missing_glyphs_come_from_another_face(fonts: Fonts) -> None:
-    square = fonts.named("NanumSquare")
+    square = fonts.choose("sans")
     assert fonts.missing(square, "€") == "€"
     runs = fonts.runs("커피 5€!", square)
     assert "".join(text for text, _ in runs) == "커피 5€!"
@@ -90,7 +46,7 @@ def test_single_missing_glyphs_come_from_another_face(fonts: Fonts) -> None:
 
 
 def test_a_rare_syllable_comes_from_another_hangul_face(fonts: Fonts) -> None:
-    ((_, face),) = fonts.runs("힣", fonts.named("NanumSquare"))
+    ((_, face),) = fonts.runs("힣", fonts.choose("sans"))
     assert face.family != "NanumSquare"
 
 
@@ -107,14 +63,3 @@ def test_a_rare_syllable_comes_from_another_hangul_face(fonts: Fonts) -> None:
 def test_a_character_no_font_can_draw_is_named_with_the_way_out(fonts: Fonts, text: str, named: str) -> None:
     with pytest.raises(StageError, match=rf"{named}\); remove it from the copy or install a font"):
         fonts.runs(text, fonts.choose("sans"))
-
-
-def test_a_face_is_found_by_its_file_name_on_another_machine(fonts: Fonts) -> None:
-    face = fonts.named("NanumSquare")
-    moved = face.model_copy(update={"file": f"/elsewhere/{Path(face.file).name}"})
-    assert fonts.load(moved, 40).getlength("가") == fonts.load(face, 40).getlength("가")
-
-
-def test_a_face_that_is_gone_is_named(fonts: Fonts) -> None:
-    with pytest.raises(StageError, match=r"gone\.ttf \(Gone\) is missing; install"):
-        fonts.load(FontFace(family="Gone", file="/elsewhere/gone.ttf"), 40)

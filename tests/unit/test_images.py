@@ -1,9 +1,12 @@
 """What is read from, and written below, the asset root."""
 
 import io
+import os
+import stat
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -13,7 +16,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from resources import images
 from resources.images import ImageStore, content_name
+from resources.recent_pictures import RecentPictures
 from stages.values import StageError
 
 DAY = date(2026, 2, 3)
@@ -57,6 +62,17 @@ def test_the_same_picture_is_the_same_file_with_the_same_bytes(store: ImageStore
     files = [path for path in root.rglob("*") if path.is_file()]
     assert urls[0] == urls[1]
     assert len(files) == 1
+
+
+def test_other_teams_can_read_what_is_saved_whatever_the_umask_is(store: ImageStore, root: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        path = root / save(store).removeprefix("/assets/")
+    finally:
+        os.umask(before)
+    made = [folder for folder in path.parents if folder.is_relative_to(root) and folder != root]
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in made} == {0o755}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
 def test_another_picture_or_variant_has_another_name() -> None:
@@ -219,3 +235,67 @@ def test_damaged_bytes_give_a_picture_or_a_stage_error_and_nothing_else(
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     with suppress(StageError):
         assert store.load(put(root, bytes(damaged))).ndim == 3
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The size in bytes of each file that is decoded."""
+    sizes: list[int] = []
+    opened = images._open_image
+
+    def counted(content: io.BytesIO, **options: Any) -> Any:
+        sizes.append(len(content.getvalue()))
+        return opened(content, **options)
+
+    monkeypatch.setattr(images, "_open_image", counted)
+    return sizes
+
+
+def test_a_picture_is_decoded_once(store: ImageStore, root: Path, decoded: list[int]) -> None:
+    url = put(root, Image.fromarray(PICTURE))
+    assert store.load(url) is store.load(url)
+    assert len(decoded) == 1
+
+
+def test_a_file_that_was_replaced_is_read_again(store: ImageStore, root: Path) -> None:
+    url = put(root, Image.fromarray(PICTURE))
+    store.load(url)
+    put(root, Image.fromarray(PICTURE + 1))
+    assert (store.load(url) == PICTURE + 1).all()
+
+
+def test_what_was_saved_need_not_be_decoded(store: ImageStore, decoded: list[int]) -> None:
+    assert (store.load(save(store)) == PICTURE).all()
+    assert (store.load_mask(save(store, PICTURE[..., 0])) == PICTURE[..., 0]).all()
+    assert decoded == []
+
+
+def test_another_process_reads_a_mask_as_it_was_saved(store: ImageStore, root: Path, decoded: list[int]) -> None:
+    url = save(store, PICTURE[..., 0])
+    assert (ImageStore(root).load_mask(url) == PICTURE[..., 0]).all()
+    assert len(decoded) == 1
+
+
+def test_nobody_can_change_what_others_get(store: ImageStore) -> None:
+    mine = PICTURE.copy()
+    url = save(store, mine)
+    mine[:] = 0
+    assert (store.load(url) == PICTURE).all()
+    with pytest.raises(ValueError, match="read-only"):
+        store.load(url)[:] = 0
+
+
+def test_the_pictures_used_last_are_kept_as_far_as_memory_is_given() -> None:
+    recent = RecentPictures(most_bytes=2 * PICTURE.nbytes)
+    first, second, _ = (recent.keep(name, PICTURE + number) for number, name in enumerate("abc"))
+    assert recent.get("a") is None
+    assert recent.get("b") is second
+    recent.keep("d", first)
+    assert recent.get("c") is None
+    assert recent.get("b") is second
+
+
+def test_a_picture_larger_than_that_is_handed_out_and_not_kept() -> None:
+    recent = RecentPictures(most_bytes=PICTURE.nbytes - 1)
+    assert (recent.keep("a", PICTURE) == PICTURE).all()
+    assert recent.get("a") is None

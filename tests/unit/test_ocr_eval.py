@@ -2,6 +2,7 @@ import unicodedata
 
 import pytest
 
+from stages.imaging.geometry import overlap_area
 from stages.ocr_eval import lines_to_read, score
 from stages.type.fonts import Fonts
 from stages.values import (
@@ -71,4 +72,4 @@ def test_each_line_goes_to_a_recogniser_of_its_script_with_its_colour(fonts: Fon
     layout, _ = banner_ad(flat(600, 600), COPY, fonts)
     for line, drawn in zip(lines_to_read(layout), layout.lines, strict=True):
         assert line.fill == layout.fill
-        assert line.box.intersection_area(drawn.ink) == pytest.approx(drawn.ink.area)
+        assert overlap_area(line.box.corners, drawn.ink.corners) == pytest.approx(drawn.ink.area)

@@ -3,8 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stages.imaging.arrays import Picture
 from stages.imaging.contrast import needed
-from stages.imaging.geometry import Image, bounds, inner_corners
+from stages.imaging.geometry import inner_corners, overlap_area
+from stages.imaging.morphology import bounds
 from stages.overlay import render
 from stages.readability_eval import measure
 from stages.type.ad_copy import normalise_copy
@@ -46,7 +48,7 @@ def assert_whole(layout: Layout, fonts: Fonts, copy: str) -> None:
     assert layout.region.bottom <= 1.0 + 1e-9
 
 
-def drawn_unless_too_long(image: Image, plan: Plan, copy: str, fonts: Fonts) -> Layout | None:
+def drawn_unless_too_long(image: Picture, plan: Plan, copy: str, fonts: Fonts) -> Layout | None:
     try:
         return render(image, plan, copy, fonts, analysis())[0]
     except StageError as refusal:
@@ -55,7 +57,7 @@ def drawn_unless_too_long(image: Image, plan: Plan, copy: str, fonts: Fonts) -> 
         raise
 
 
-def at_1080(image: Image, copy: str, fonts: Fonts) -> Layout:
+def at_1080(image: Picture, copy: str, fonts: Fonts) -> Layout:
     layout, ad = render(image, planned(image, copy=copy), copy, fonts, analysis())
     assert_whole(layout, fonts, copy)
     assert ad.shape == image.shape
@@ -194,7 +196,7 @@ def test_text_in_a_side_column_is_flush_with_its_side(fonts: Fonts) -> None:
     ],
 )
 def test_the_measured_contrast_passes_on_any_ground_with_any_recommendation(
-    image: Image, color: tuple[int, int, int], fonts: Fonts
+    image: Picture, color: tuple[int, int, int], fonts: Fonts
 ) -> None:
     layout, ad = banner_ad(image, COPY, fonts, color)
     measured = measure(image, ad, layout, fonts)
@@ -237,7 +239,7 @@ def test_a_plate_at_the_edge_reaches_it_and_its_text_keeps_away(fonts: Fonts) ->
         assert text_side >= 0.02
         if at_the_edge:
             assert plate_side == pytest.approx(0.0)
-    assert plate.intersection_area(region) == pytest.approx(plate.area)
+    assert overlap_area(plate.corners, region.corners) == pytest.approx(plate.area)
 
 
 @settings(max_examples=15, deadline=None)

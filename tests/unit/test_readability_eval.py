@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from stages.imaging.arrays import Picture
 from stages.imaging.contrast import contrast_ratio
-from stages.imaging.geometry import Image, ring
+from stages.imaging.morphology import ring
 from stages.readability_eval import measure
 from stages.type.fonts import Fonts
 from stages.type.glyphs import glyph_mask, with_glyphs
@@ -14,7 +15,7 @@ from stages.values import (
 from testing.pictures import COPY, banner_ad, checkerboard, flat, noise
 
 
-def recoloured(image: Image, layout: Layout, fonts: Fonts, color: Rgb) -> Image:
+def recoloured(image: Picture, layout: Layout, fonts: Fonts, color: Rgb) -> Picture:
     return with_glyphs(image, glyph_mask(layout, fonts), color)
 
 

@@ -62,7 +62,7 @@ def test_every_package_that_the_code_imports_is_a_direct_dependency() -> None:
 
 
 def test_the_assets_are_the_eight_stages_in_run_order() -> None:
-    from testing.shop import STAGES as NAMES
+    from stages.pipeline import STAGE_NAMES
     from variant_assets.assets import STAGES
 
-    assert tuple(asset.key.to_user_string() for asset in STAGES) == NAMES
+    assert tuple(asset.key.to_user_string() for asset in STAGES) == STAGE_NAMES

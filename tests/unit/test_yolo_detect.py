@@ -4,9 +4,8 @@ import pytest
 from stages.values import (
     StageError,
 )
-from stages.vlm_analyze import for_model, require_copy
-from stages.yolo_detect import forbid
-from testing.pictures import MODEL, SIZE, flat, found_in, size_of, thing
+from stages.yolo_detect import detections_with_mask
+from testing.pictures import MODEL, SIZE, flat, found_in, thing
 
 
 def test_boxes_are_clipped_dropped_and_sorted() -> None:
@@ -15,7 +14,7 @@ def test_boxes_are_clipped_dropped_and_sorted() -> None:
         thing(0.5, 0.5, 0.0, 0.2),
         thing(0, 0, 0.1, 0.1, score=0.8),
     )
-    detections, mask = forbid([outside, empty, sure], SIZE, MODEL)
+    detections, mask = detections_with_mask([outside, empty, sure], SIZE, MODEL)
     assert [found.score for found in detections.objects] == [0.8, 0.5]
     assert detections.objects[1].box.right == 1.0
     assert mask.dtype == np.uint8
@@ -25,7 +24,7 @@ def test_boxes_are_clipped_dropped_and_sorted() -> None:
 
 def test_the_order_of_the_detector_does_not_matter() -> None:
     a, b, c = thing(0.1, 0.1, 0.2, 0.2), thing(0.5, 0.1, 0.2, 0.2), thing(0.1, 0.5, 0.2, 0.2, label="bowl")
-    first, second = forbid([a, b, c], SIZE, MODEL), forbid([c, b, a], SIZE, MODEL)
+    first, second = detections_with_mask([a, b, c], SIZE, MODEL), detections_with_mask([c, b, a], SIZE, MODEL)
     assert first[0] == second[0]
     assert (first[1] == second[1]).all()
 
@@ -40,19 +39,19 @@ def test_the_shape_of_an_object_is_kept_clear_instead_of_its_box() -> None:
     shape = np.zeros((100, 100), dtype=np.uint8)
     shape[40:60, 40:60] = 1
     box = thing(0.3, 0.3, 0.4, 0.4)
-    _, mask = forbid([box], SIZE, MODEL, [shape])
+    _, mask = detections_with_mask([box], SIZE, MODEL, [shape])
     assert mask[50, 50] == mask[39, 50] == 255
     assert mask[32, 32] == 0
 
 
 def test_a_mask_of_another_size_is_refused() -> None:
     with pytest.raises(StageError, match="mask has shape"):
-        forbid([thing(0, 0, 0.5, 0.5)], SIZE, MODEL, [np.zeros((50, 50), dtype=np.uint8)])
+        detections_with_mask([thing(0, 0, 0.5, 0.5)], SIZE, MODEL, [np.zeros((50, 50), dtype=np.uint8)])
 
 
 def test_masks_must_match_the_objects() -> None:
     with pytest.raises(StageError, match="0 masks for 1 objects"):
-        forbid([thing(0, 0, 0.5, 0.5)], SIZE, MODEL, [])
+        detections_with_mask([thing(0, 0, 0.5, 0.5)], SIZE, MODEL, [])
 
 
 def test_nothing_found_forbids_nothing() -> None:
@@ -61,20 +60,3 @@ def test_nothing_found_forbids_nothing() -> None:
     assert detections.forbidden_share == 0.0
     assert not mask.any()
     assert mask.shape == (40, 50)
-
-
-@pytest.mark.parametrize("copy", [None, "", "  \n"])
-def test_a_job_without_copy_is_named(copy: str | None) -> None:
-    with pytest.raises(StageError, match="no ad copy for job 42"):
-        require_copy(copy, "42")
-
-
-def test_copy_is_passed_on_without_white_space_around_it() -> None:
-    assert require_copy(" 커피 \n", "42") == "커피"
-
-
-def test_pictures_for_a_model_are_reduced_never_enlarged() -> None:
-    assert for_model(flat(4000, 1000)).shape == (256, 1024, 3)
-    small = flat(300, 200)
-    assert for_model(small) is small
-    assert size_of(for_model(flat(2000, 2000), 640)).width_px == 640

@@ -1,0 +1,46 @@
+"""What the rescuer, retention and operators read and write."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from uuid import UUID
+
+from resources.postgres.transactions import Transactions
+from resources.postgres.values import JobProgress, RunningVariant
+
+
+class Maintenance:
+    def __init__(self, transactions: Transactions) -> None:
+        self._transactions = transactions
+
+    def running_variants(self, older_than_s: float, most: int) -> list[RunningVariant]:
+        """Variants whose stage has been running for at least so many seconds, the oldest first."""
+        rows = self._transactions.all("find_running_variants", older_than_s=older_than_s, most=most)
+        return [RunningVariant(**row._mapping) for row in rows]
+
+    def unsettled_jobs(self, most: int) -> list[UUID]:
+        """Jobs handed over to us whose variants have all ended, but which are neither done nor failed."""
+        return [row.job_id for row in self._transactions.all("find_unsettled_jobs", most=most)]
+
+    def settle_job(self, job: UUID) -> JobProgress:
+        """Sets the job to done or failed if all its variants have ended. Doing it twice is no error."""
+        return JobProgress(**self._transactions.one("settle_job", job=str(job))._mapping)
+
+    def ended_variants(self, variants: Collection[UUID]) -> dict[UUID, datetime | None]:
+        """Those of the variants that have ended, with the time; None for those that have no row any more."""
+        rows = self._transactions.all("find_ended_variants", variants=[str(key) for key in variants])
+        return {row.job_variants_id: row.ended_at for row in rows}
+
+    def used_pictures(self, urls: Collection[str]) -> set[str]:
+        """Those of the URLs that a row refers to."""
+        return {row.url for row in self._transactions.all("find_used_pictures", urls=list(urls))}
+
+    def order_parallel(self, variants: int) -> None:
+        """Records how many variants an operator wants to run at a time, 1 or more."""
+        self._transactions.one("order_parallel", variants=variants)
+
+    def parallel_order(self) -> tuple[int, str] | None:
+        """How many variants the operator last wanted to run at a time, and the time of that order (ISO 8601)."""
+        rows = self._transactions.all("parallel_order")
+        return (rows[0].variants, rows[0].ordered_at.isoformat()) if rows else None

@@ -1,0 +1,40 @@
+"""The copy before it is drawn."""
+
+import pytest
+
+from stages.type.ad_copy import Parts, normalise_copy, require_copy, split_copy
+from stages.values import StageError
+
+
+@pytest.mark.parametrize("copy", [None, "", "  \n"])
+def test_a_job_without_copy_is_named(copy: str | None) -> None:
+    with pytest.raises(StageError, match="no ad copy for job 42"):
+        require_copy(copy, "42")
+
+
+def test_copy_is_passed_on_without_white_space_around_it() -> None:
+    assert require_copy(" 커피 \n", "42") == "커피"
+
+
+def test_copy_is_normalised_but_keeps_its_line_ends() -> None:
+    assert normalise_copy("  커피\u200b \t한 잔\r\n\n지금️ ") == "커피 한 잔\n지금"
+
+
+@pytest.mark.parametrize("empty", ["", "   ", "\n\t", "\u200b\ufe0f", "\u3164"])
+def test_copy_without_a_visible_character_is_no_copy(empty: str) -> None:
+    with pytest.raises(StageError, match="no ad copy"):
+        normalise_copy(empty)
+
+
+@pytest.mark.parametrize(
+    ("copy", "parts"),
+    [
+        ("신메뉴 출시! 지금 만나보세요.", Parts("신메뉴 출시!", "지금 만나보세요.")),
+        ("신메뉴 출시\n지금 만나보세요", Parts("신메뉴 출시", "지금 만나보세요")),
+        ("한 문장뿐입니다.", Parts("한 문장뿐입니다.", "")),
+        ("가격은 3.5달러", Parts("가격은 3.5달러", "")),
+        ("가" * 40 + ". 나", Parts("가" * 40 + ". 나", "")),
+    ],
+)
+def test_a_short_first_sentence_is_the_headline(copy: str, parts: Parts) -> None:
+    assert split_copy(copy) == parts
