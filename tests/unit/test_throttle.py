@@ -80,3 +80,12 @@ def test_the_reason_names_the_figure_and_its_bounds() -> None:
 def test_this_machine_has_a_load() -> None:
     assert [each.what for each in measured()][:2] == ["threads per core", "memory"]
     assert all(each.value >= 0 for each in measured())
+
+
+def test_a_load_is_too_much_from_its_bound_on_and_well_up_to_its_bound() -> None:
+    assert [(load(value).is_calm, load(value).is_pressed) for value in (50.0, 50.1, 89.9, 90.0)] == [
+        (True, False),
+        (False, False),
+        (False, False),
+        (False, True),
+    ]
