@@ -51,6 +51,10 @@ def test_wide_text_near_the_bottom_has_a_scrim_to_the_lower_edge_over_the_whole_
     ("region", "copy"),
     [
         (MIDDLE, LONG),
+        (MIDDLE, SHORT),
+        (MIDDLE, "할인"),
+        (MIDDLE, "커피 한 잔"),
+        (Rect(x=0.64, y=0.06, width=0.3, height=0.15), SHORT),
         (Rect(x=0.06, y=0.06, width=0.3, height=0.15), SHORT),
         (Rect(x=0.64, y=0.8, width=0.3, height=0.14), SHORT),
     ],

@@ -89,3 +89,8 @@ def test_a_load_is_too_much_from_its_bound_on_and_well_up_to_its_bound() -> None
         (False, False),
         (False, True),
     ]
+
+
+def test_the_second_pressed_look_lowers_the_limit_and_the_sixth_calm_one_raises_it() -> None:
+    assert [after([95.0] * looks, Throttle(3, 3)).limit for looks in (1, 2, 3, 4)] == [3, 2, 2, 1]
+    assert [after([10.0] * looks, Throttle(3, 1)).limit for looks in (5, 6, 11, 12)] == [1, 2, 2, 3]
