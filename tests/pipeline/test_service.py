@@ -128,7 +128,10 @@ class Live(Studio):
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     folder = tmp_path_factory.mktemp("service") / "state"
-    settings = Settings(database_url=None, state_folder=folder, asset_root=folder / "assets", webserver_port=3900)
+    # A busy machine must not lower the limit that a test sets.
+    settings = Settings(
+        database_url=None, state_folder=folder, asset_root=folder / "assets", webserver_port=3900, throttle="off"
+    )
     record = start(settings)
     try:
         engine = create_engine(environment(settings)["DATABASE_URL"], poolclass=NullPool)
