@@ -12,6 +12,7 @@ import struct
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
 from uuid import UUID, uuid5
@@ -92,7 +93,7 @@ class ImageStore:
             raise StageError(f"kind {kind!r} cannot be a folder; only lower-case letters and _ are allowed")
         url = f"{_URL_PREFIX}yh/tenants/{tenant_id}/{kind}/{day:%Y/%m/%d}/{name}.png"
         path = self._path(url)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_shared_folder(path.parent)
         content = png(image)
         _write_whole(path, content)
         # A PNG of 8 bits gives back every pixel.
@@ -203,6 +204,16 @@ def _from_deep(image: Image.Image) -> Picture:
     highest = 65535.0 if image.mode.startswith("I") else 1.0
     grey = np.clip(values / highest * 255.0, 0, 255).round().astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)
+
+
+def make_shared_folder(folder: Path) -> None:
+    """Makes what is missing of this path; other users may read it whatever the umask is, for all teams use it."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        # Another run may make it at the same time.
+        with suppress(FileExistsError):
+            each.mkdir()
+            each.chmod(0o755)
 
 
 def _write_whole(path: Path, content: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import grp
 import os
 import re
 import secrets
@@ -24,6 +25,7 @@ DATABASE = "variants"
 _START_TRIES = 3
 _SETTLED_WITHIN_S = 60.0
 _SERVER_USER = "nobody"
+_SERVER_GROUP = "nogroup"
 # Numbers of linux/capability.h.
 _CAPABILITIES = {"dac_read_search": 2, "dac_override": 1}
 _CAP_SETPCAP = 8
@@ -51,7 +53,7 @@ def start(folder: Path, *, durable: bool = True) -> Cluster:
 
     `durable=False` gives up crash safety for speed; for tests only.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _locked(folder):
         if not (folder / "data" / "PG_VERSION").exists():
             _create(folder)
@@ -215,14 +217,29 @@ def _as_server_user(folder: Path, command: list[str]) -> list[str]:
         return command
     if shutil.which("setpriv") is None:
         raise PostgresError("as root, PostgreSQL needs setpriv (Debian package util-linux) to run as user nobody")
-    prefix = ["setpriv", f"--reuid={_SERVER_USER}", "--regid=nogroup", "--clear-groups"]
-    closed = [path for path in (*folder.parents, *_binaries().parents) if not path.stat().st_mode & 0o001]
+    prefix = ["setpriv", f"--reuid={_SERVER_USER}", f"--regid={_SERVER_GROUP}", "--clear-groups"]
+    closed = [path for path in (*folder.parents, *_binaries().parents) if not _server_user_may_enter(path)]
     if closed:
         capability = _capability_to_enter(closed[0])
         # access() forgets capabilities of other users than root unless told to keep them; initdb asks it for its files.
         prefix += ["--securebits=+no_setuid_fixup"]
         prefix += [f"--{kind}-caps=-all,+{capability}" for kind in ("inh", "ambient")]
     return [*prefix, "--", *command]
+
+
+def _server_user_may_enter(folder: Path) -> bool:
+    found = folder.stat()
+    in_group = found.st_gid == grp.getgrnam(_SERVER_GROUP).gr_gid
+    return bool(found.st_mode & (0o010 if in_group else 0o001))
+
+
+def close_to_others(folder: Path) -> None:
+    """Only its owner may enter and read this folder; for root, the user of the server may pass through it as well."""
+    if os.geteuid() == 0:
+        shutil.chown(folder, group=_SERVER_GROUP)
+        folder.chmod(0o710)
+    else:
+        folder.chmod(0o700)
 
 
 def _capability_to_enter(closed: Path) -> str:
@@ -241,7 +258,7 @@ def _capability_to_enter(closed: Path) -> str:
 def _give_to_server_user(*paths: Path) -> None:
     if os.geteuid() == 0:
         for path in paths:
-            shutil.chown(path, _SERVER_USER, "nogroup")
+            shutil.chown(path, _SERVER_USER, _SERVER_GROUP)
 
 
 def _free_port() -> int:

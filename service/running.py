@@ -15,11 +15,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from orchestration.stock import stock_configuration
+from resources.images import make_shared_folder
 from resources.loading.availability import require_runnable
 from resources.postgres.migrations import migrate
 from resources.settings import PROJECT, Settings
 from service import postgres
-from service.state import Record, State
+from service.code_socket import remove_code_socket
+from service.state import Record, State, closed_to_others
 from service.ui import Ui, UiError
 
 _HEALTHY_WITHIN_S = 120.0
@@ -35,7 +37,7 @@ def environment(settings: Settings) -> dict[str, str]:
     """The environment of all processes of the service. Starts the embedded database when no database is set."""
     state = State.of(settings)
     state.make()
-    settings.asset_root.mkdir(parents=True, exist_ok=True)
+    make_shared_folder(settings.asset_root)
     complete = settings.model_copy(
         update={
             "database_url": settings.database_url or postgres.start(state.postgres).url,
@@ -108,7 +110,7 @@ def start(settings: Settings) -> Record:
     """
     state = State.of(settings)
     state.make()
-    with state.locked():
+    with closed_to_others(), state.locked():
         found = state.record()
         if found is not None and found.is_alive:
             return found
@@ -133,7 +135,7 @@ def _start(settings: Settings, state: State) -> Record:
     with (state.logs / "supervisor.log").open("wb") as log:
         # Returns at once: the supervisor continues in a process and session of its own.
         subprocess.run(
-            [sys.executable, "-m", "service.supervisor", str(free_port(0)), str(web_port), database],
+            [sys.executable, "-m", "service.supervisor", str(web_port), database],
             cwd=PROJECT,
             env=variables,
             stdin=subprocess.DEVNULL,
@@ -153,6 +155,7 @@ def stop(state: State) -> bool:
             process.end(patience_s=45.0 if process.name == "supervisor" else 15.0)
             ended = True
     state.forget()
+    remove_code_socket(state.folder)
     return postgres.stop(state.postgres) or ended
 
 

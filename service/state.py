@@ -13,7 +13,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from orchestration.processes import started_ticks, this_boot
-from resources.settings import StateSettings
+from resources.settings import PROJECT, StateSettings
+from service import postgres
+
+# Files of the service are not for other users; a group may read those that a person has set up for it.
+UMASK = 0o027
+
+
+@contextmanager
+def closed_to_others() -> Iterator[None]:
+    """What is written meanwhile, by this process and those that it starts, cannot be read by other users."""
+    before = os.umask(UMASK)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 @dataclass(frozen=True)
@@ -108,8 +122,15 @@ class State:
         return self.folder / "workspace.yaml"
 
     def make(self) -> None:
+        """Makes the folders, closed to other users."""
+        is_new = not self.folder.exists()
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Another folder that was there before may be used by others too.
+        if is_new or self.folder == PROJECT / ".service":
+            postgres.close_to_others(self.folder)
         for folder in (self.logs, self.dagster):
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
+            folder.chmod(0o700)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,18 +18,21 @@ from orchestration.processes import PROCESS_VARIABLE
 from resources.postgres.database import Database
 from resources.settings import PROJECT, Settings
 from service import postgres
-from service.state import Process, Record, State
+from service.code_socket import code_socket, listens
+from service.state import UMASK, Process, Record, State
 
 _LONGEST_PAUSE_S = 30.0
 _DATABASE_PAUSE_S = 5.0
 
 
-def commands(code_port: int, web_port: int, workspace: Path, web_options: Sequence[str] = ()) -> dict[str, list[str]]:
+def commands(
+    code_socket: Path, web_port: int, workspace: Path, web_options: Sequence[str] = ()
+) -> dict[str, list[str]]:
     """The three processes by name."""
     tools = Path(sys.executable).parent
     return {
         "code-server": [
-            *(str(tools / "dagster"), "api", "grpc", "--host", "127.0.0.1", "--port", str(code_port)),
+            *(str(tools / "dagster"), "api", "grpc", "--socket", str(code_socket)),
             *("--module-name", "variant_assets.definitions", "--working-directory", str(PROJECT)),
             *("--location-name", "job_variants"),
         ],
@@ -39,6 +42,11 @@ def commands(code_port: int, web_port: int, workspace: Path, web_options: Sequen
             *("--port", str(web_port), "--workspace", str(workspace), *web_options),
         ],
     }
+
+
+def workspace_yaml(code_socket: Path) -> str:
+    """Names the code server to the daemon and the webserver."""
+    return f"load_from: [{{grpc_server: {{socket: {json.dumps(str(code_socket))}, location_name: job_variants}}}}]\n"
 
 
 def web_options(settings: Settings) -> list[str]:
@@ -53,13 +61,13 @@ def web_options(settings: Settings) -> list[str]:
 class Supervisor:
     """Starts the processes and starts again what ends, after a pause that grows while it keeps ending."""
 
-    def __init__(self, settings: Settings, code_port: int, web_port: int, *, embedded_postgres: bool) -> None:
+    def __init__(self, settings: Settings, web_port: int, *, embedded_postgres: bool) -> None:
         self._state = state = State.of(settings)
         self._database_url = settings.require_database_url()
-        self._code_port = code_port
+        self._code_socket = code_socket(state.folder)
         self._url = f"http://127.0.0.1:{web_port}"
         self._embedded_postgres = embedded_postgres
-        self._commands = commands(code_port, web_port, state.workspace, web_options(settings))
+        self._commands = commands(self._code_socket, web_port, state.workspace, web_options(settings))
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._pause_s = dict.fromkeys(self._commands, 1.0)
         self._next_start_s = dict.fromkeys(self._commands, 0.0)
@@ -68,16 +76,14 @@ class Supervisor:
     def run(self) -> None:
         for sign in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sign, lambda *_: self._stopping.set())
-        self._state.workspace.write_text(
-            f"load_from:\n  - grpc_server: {{host: 127.0.0.1, port: {self._code_port}, location_name: job_variants}}\n"
-        )
+        self._state.workspace.write_text(workspace_yaml(self._code_socket))
         self._write_record()
         try:
             while not self._stopping.is_set():
                 self._keep_database()
                 self._keep("code-server")
                 # A daemon that does not find its code server looks again only after a minute.
-                if _listens(self._code_port):
+                if listens(self._code_socket):
                     self._keep("daemon")
                     self._keep("webserver")
                 self._stopping.wait(0.25)
@@ -141,18 +147,14 @@ class Supervisor:
             database.close()
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 def main() -> None:
-    code_port, web_port, database = sys.argv[1:]
-    # Whoever started us goes on without us, and a Ctrl-C there is none here.
+    web_port, database = sys.argv[1:]
+    # The caller returns at once, and a Ctrl-C in its terminal does not reach this process.
     if os.fork() > 0:
         os._exit(0)
     os.setsid()
-    Supervisor(Settings(), int(code_port), int(web_port), embedded_postgres=database == "embedded").run()
+    os.umask(UMASK)
+    Supervisor(Settings(), int(web_port), embedded_postgres=database == "embedded").run()
 
 
 if __name__ == "__main__":

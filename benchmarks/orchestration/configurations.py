@@ -17,11 +17,12 @@ from orchestration.processes import PROCESS_VARIABLE
 from resources.images import png
 from resources.settings import PROJECT, Settings
 from service import postgres
+from service.code_socket import code_socket, listens, remove_code_socket
 from service.demo import generated_images
-from service.running import environment, free_port, prepare_database
+from service.running import environment, prepare_database
 from service.shop import store
 from service.state import Process, State
-from service.supervisor import commands
+from service.supervisor import commands, workspace_yaml
 from testing.waiting import until
 
 AT_A_TIME = 3
@@ -186,16 +187,14 @@ def running(configuration: Configuration, stages: StageSet, folder: Path) -> Ite
     variables = {**environment(settings), "DAGSTER_HOME": str(home)}
     state = State.of(settings)
     prepare_database(variables["DATABASE_URL"])
-    port = free_port(0)
-    state.workspace.write_text(
-        f"load_from:\n  - grpc_server: {{host: 127.0.0.1, port: {port}, location_name: job_variants}}\n"
-    )
+    socket = code_socket(state.folder)
+    state.workspace.write_text(workspace_yaml(socket))
     started: list[subprocess.Popen[bytes]] = []
     try:
         for name in ("code-server", "daemon"):
             command = [
                 configuration.module(stages) if word == "variant_assets.definitions" else word
-                for word in commands(port, 0, state.workspace)[name]
+                for word in commands(socket, 0, state.workspace)[name]
             ]
             own = {**variables, PROCESS_VARIABLE: name}
             with (state.logs / f"{name}.log").open("wb") as log:
@@ -209,7 +208,7 @@ def running(configuration: Configuration, stages: StageSet, folder: Path) -> Ite
                         start_new_session=True,
                     )
                 )
-            _settled(started[-1], port)
+            _settled(started[-1], socket)
         server_pid = int((state.postgres / "data" / "postmaster.pid").read_text().splitlines()[0])
         code_server, daemon = (psutil.Process(process.pid) for process in started)
         yield Running(variables, code_server, daemon, psutil.Process(server_pid), state.postgres / "log")
@@ -219,14 +218,15 @@ def running(configuration: Configuration, stages: StageSet, folder: Path) -> Ite
                 Process.of("benchmark", process.pid).end(patience_s=5.0)
             process.wait()
         postgres.stop(state.postgres)
+        remove_code_socket(state.folder)
 
 
-def _settled(process: subprocess.Popen[bytes], port: int, within_s: float = 60.0) -> None:
+def _settled(process: subprocess.Popen[bytes], socket: Path, within_s: float = 60.0) -> None:
     """Waits until the code server listens."""
 
-    def listens() -> bool:
+    def works() -> bool:
         if process.poll() is not None:
             raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
-        return any(each.laddr.port == port for each in psutil.net_connections("tcp") if each.status == "LISTEN")
+        return listens(socket)
 
-    until(f"{process.args!r} listens on port {port}", listens, within_s=within_s, every_s=0.1)
+    until(f"{process.args!r} listens on {socket}", works, within_s=within_s, every_s=0.1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,10 @@ query($key: String!, $value: String!) { runsOrError(filter: {tags: [{key: $key, 
 CHECKS = """
 query($limit: Int!) { assetCheckExecutions(assetKey: {path: ["iou_eval"]}, checkName: "job_completion", limit: $limit) {
   status evaluation { partition success description } } }
+"""
+RESOURCES = """
+query($where: RepositorySelector!) { allTopLevelResourceDetailsOrError(repositorySelector: $where) {
+  ... on ResourceDetailsList { results { name resourceType configuredValues { key value type } } } } }
 """
 TERMINATE = """
 mutation($id: String!) { terminateRun(runId: $id) {
@@ -122,14 +127,36 @@ class Live(Studio):
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    folder = tmp_path_factory.mktemp("service")
-    settings = Settings(database_url=None, state_folder=folder, asset_root=folder / "assets", webserver_port=3900)
+    folder = tmp_path_factory.mktemp("service") / "state"
+    # A busy machine must not lower the limit that a test sets.
+    settings = Settings(
+        database_url=None, state_folder=folder, asset_root=folder / "assets", webserver_port=3900, throttle="off"
+    )
     record = start(settings)
     try:
         engine = create_engine(environment(settings)["DATABASE_URL"], poolclass=NullPool)
         yield Live(engine, folder / "assets", Ui(record.url), State(folder))
     finally:
         stop(State(folder))
+
+
+def test_the_ui_shows_what_each_resource_is_and_its_configuration_without_secrets(live: Live) -> None:
+    where = {"repositoryLocationName": "job_variants", "repositoryName": "__repository__"}
+    results = live.ui.query(RESOURCES, where=where)["allTopLevelResourceDetailsOrError"]["results"]
+    types = {each["name"]: each["resourceType"] for each in results}
+    assert types["vision"] == "resources.wiring.MeasuredVisionResource"
+    assert types["detector"] == "resources.wiring.SaliencyDetectorResource"
+    values = {each["name"]: {one["key"]: one["value"] for one in each["configuredValues"]} for each in results}
+    assert values["images"]["asset_root"] == f'"{live.asset_root}"'
+    assert values["vision"]["backend"] == '"embedded"'
+    assert values["db"] == {"url": "DATABASE_URL"}
+    assert (live.state.postgres / "password").read_text() not in str(results)
+
+
+def test_no_env_file_can_replace_the_settings_of_the_processes(live: Live) -> None:
+    """Dagster reads `.env` in the folder where a process starts, and for it the file wins over the environment."""
+    folders = {name: Path(psutil.Process(live.process(name)).cwd()) for name in ("code-server", "daemon", "webserver")}
+    assert set(folders.values()) == {live.state.logs}
 
 
 @pytest.fixture(scope="module")
@@ -292,6 +319,34 @@ def test_a_killed_code_server_comes_back_and_variants_go_on(live: Live) -> None:
     job = live.job()
     live.ready_variant(job, photograph())
     live.until_done(job, within_s=180)
+
+
+@pytest.mark.usefixtures("finished")
+def test_other_users_can_read_nothing_of_the_service_but_the_pictures(live: Live) -> None:
+    state = live.state.folder
+    assert stat.S_IMODE(state.stat().st_mode) & 0o007 == 0
+    written = [path for path in state.rglob("*") if not path.is_symlink()]
+    own, pictures = (
+        {path for path in written if path.is_relative_to(live.asset_root) == shared} for shared in (False, True)
+    )
+    assert own
+    assert [path for path in own if stat.S_IMODE(path.stat().st_mode) & 0o007] == []
+    assert [path for path in pictures if "yh" in path.parts and not stat.S_IMODE(path.stat().st_mode) & 0o004] == []
+
+
+def test_nothing_but_the_ui_and_the_database_listens_on_a_port(live: Live) -> None:
+    record = live.state.record()
+    assert record is not None
+    processes = [psutil.Process(process.pid) for process in record.processes]
+    family = {each for process in processes for each in (process, *process.children(recursive=True))}
+    open_ports = {
+        (connection.laddr.ip, connection.laddr.port)
+        for process in family
+        if process.name() != "postgres"
+        for connection in process.net_connections("inet")
+        if connection.status == "LISTEN"
+    }
+    assert open_ports == {("127.0.0.1", int(record.url.rpartition(":")[2]))}
 
 
 def test_how_many_variants_run_at_a_time_is_set_for_the_service_that_runs_whatever_this_shell_names(

@@ -5,6 +5,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from psycopg2.extras import wait_select
 
 from service import postgres
-from service.postgres import Cluster, PostgresError, kill, running_port, start, stop
+from service.postgres import Cluster, PostgresError, close_to_others, kill, running_port, start, stop
 
 
 @pytest.fixture
@@ -127,6 +128,23 @@ def test_root_may_keep_programs_and_data_below_a_folder_that_nobody_else_may_ent
     command = ["setpriv", f"--bounding-set=-all,{kept}", "--inh-caps=-all", "--", sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts the server as another user")
+def test_the_server_of_root_may_pass_through_a_closed_folder_and_other_users_may_not() -> None:
+    with tempfile.TemporaryDirectory() as place:
+        os.chmod(place, 0o711)
+        state = Path(place, "state")
+        (state / "postgres").mkdir(parents=True)
+        close_to_others(state)
+
+        def may_list(user: str, group: str, folder: Path) -> bool:
+            command = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", "ls", str(folder)]
+            return subprocess.run(command, capture_output=True).returncode == 0
+
+        assert may_list("nobody", "nogroup", state / "postgres")
+        assert not may_list("nobody", "nogroup", state)
+        assert not may_list("12345", "12345", state / "postgres")
 
 
 def test_stopping_twice_is_stopping_once(folder: Path) -> None:

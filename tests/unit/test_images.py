@@ -1,6 +1,8 @@
 """What is read from, and written below, the asset root."""
 
 import io
+import os
+import stat
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -60,6 +62,17 @@ def test_the_same_picture_is_the_same_file_with_the_same_bytes(store: ImageStore
     files = [path for path in root.rglob("*") if path.is_file()]
     assert urls[0] == urls[1]
     assert len(files) == 1
+
+
+def test_other_teams_can_read_what_is_saved_whatever_the_umask_is(store: ImageStore, root: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        path = root / save(store).removeprefix("/assets/")
+    finally:
+        os.umask(before)
+    made = [folder for folder in path.parents if folder.is_relative_to(root) and folder != root]
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in made} == {0o755}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
 def test_another_picture_or_variant_has_another_name() -> None:
