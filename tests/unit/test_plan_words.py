@@ -77,6 +77,15 @@ def test_the_last_resort_is_everything_inside_the_margins() -> None:
     assert 0.85 < last.occlusion < 0.95
 
 
+def test_what_a_place_covers_counts_against_it_and_the_last_resort_is_worse_than_any() -> None:
+    *others, last = planned(flat(600, 600), [thing(0.0, 0.0, 1.0, 1.0)], "커피").proposals
+    for proposal in others:
+        assert proposal.reasons["on_objects"] < -1
+        assert proposal.reasons["of_objects"] < 0
+        assert sum(proposal.reasons.values()) == pytest.approx(proposal.score, abs=0.001)
+        assert last.score < proposal.score
+
+
 GREEN, WHITE, RED = (0, 190, 95), (255, 255, 255), (235, 64, 52)
 
 
