@@ -29,7 +29,10 @@ class Machine:
         (self.checkout / "constraints.txt").write_text(lines)
 
     def tool(self, name: str, script: str) -> None:
-        path = self.tools / name
+        self.program(self.tools / name, name, script)
+
+    def program(self, path: Path, name: str, script: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f'#!/bin/sh\necho "{name} $*" >> "{self.calls}"\n{script}\n')
         path.chmod(0o755)
 
@@ -57,7 +60,7 @@ def test_it_installs_the_whole_lock_without_resolving_anything_and_only_once(mac
     status, said, calls = machine.setup()
     assert (status, said) == (0, "installing the packages of constraints.txt into .venv\n")
     assert [call.split(" --compile")[0] for call in calls] == ["uv pip install --python .venv/bin/python"]
-    assert calls[0].endswith("--no-deps -r constraints.txt")
+    assert calls[0].endswith("--no-deps --require-hashes -r constraints.txt")
     assert machine.setup() == (0, "", [])
 
 
@@ -124,6 +127,21 @@ def test_a_failed_package_installation_is_not_taken_for_success(machine: Machine
     assert status == 1
     assert "could not be installed: libgl1 libglib2.0-0" in said
     assert not any(call.startswith("uv") for call in calls)
+
+
+def test_every_package_is_installed_by_its_digests_but_torch_which_may_be_the_machine_s_own_build(
+    machine: Machine,
+) -> None:
+    for file in ("constraints-models.txt", "constraints-torch.txt"):
+        (machine.checkout / file).write_text("two==1\n")
+    machine.program(machine.checkout / ".venv" / "bin" / "python", "pip", "")
+    assert machine.setup("models")[0] == 0
+    installed = [line for line in machine.calls.read_text().splitlines() if "--no-deps" in line]
+    assert [line.partition("--no-deps ")[2] for line in installed] == [
+        "--require-hashes -r constraints.txt",
+        "--require-hashes -r constraints-models.txt",
+        "-r constraints-torch.txt",
+    ]
 
 
 def test_the_programs_of_the_tests_are_fetched_once_and_only_when_asked_for(machine: Machine) -> None:
