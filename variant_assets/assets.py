@@ -128,7 +128,7 @@ def ocr_eval(
     with stage_run(context, db) as work:
         layout = work.variant.result("overlay", Layout)
         read = ocr.read(finished_ad(work.variant, images), lines_to_read(layout))
-        work.save(score(layout, read, ocr.info))
+        work.save(score(layout, read, ocr.info, ocr.knows))
     return work.materialized()
 
 

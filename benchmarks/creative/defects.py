@@ -79,7 +79,7 @@ def complaints(given: Given, layout: Layout, image: Image, tools: Tools, ocr: Oc
     """What the four last stages have against an ad; a stage that refuses it has something against it, too."""
     original = given.scene.image
     try:
-        recognition = score(layout, ocr.read(image, lines_to_read(layout)), ocr.info)
+        recognition = score(layout, ocr.read(image, lines_to_read(layout)), ocr.info, ocr.knows)
         faithful = fidelity(original, image, layout, given.copy, tools.fonts)
         readability = measure(original, image, layout, tools.fonts).model_copy(update={"fidelity": faithful})
         covered = overlap(layout, truth(given.scene)[0])
