@@ -5,7 +5,8 @@ N ?= 3
 SAMPLE ?= 200
 SEED ?= 1
 
-.PHONY: help setup models demo up down test test-core test-dagster mutants lint hooks licences bench migrate parallel doctor
+.PHONY: help setup models demo up down test test-core test-dagster mutants lint hooks pins audit licences bench \
+	migrate parallel doctor
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +53,12 @@ lint: setup  ## lint, format, types and the direction of imports
 
 hooks:  ## install a git hook that runs `make lint` before each commit
 	@git config core.hooksPath scripts/hooks
+
+pins: setup  ## write the digests of all files of the pinned versions into constraints*.txt
+	@scripts/pins
+
+audit: setup  ## ask PyPI for known vulnerabilities of every pinned package
+	@$(PYTHON_RUN) scripts/audit.py
 
 licences: setup  ## write the licences of all pinned packages into docs/licences.md
 	@$(PYTHON_RUN) scripts/licences.py

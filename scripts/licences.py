@@ -13,7 +13,8 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 PAGE = PROJECT / "docs" / "licences.md"
-CONSTRAINTS = ("constraints.txt", "constraints-models.txt")
+CONSTRAINTS = ("constraints.txt", "constraints-models.txt", "constraints-torch.txt")
+_PIN = re.compile(r"^([A-Za-z0-9._-]+)==", re.MULTILINE)
 _ROW = re.compile(r"^\| `([A-Za-z0-9._-]+)` \| (.+?) \|$", re.MULTILINE)
 # A longer one is the whole text of a licence.
 _LONGEST_NAME = 60
@@ -21,7 +22,7 @@ _LONGEST_NAME = 60
 
 def pinned(constraints: str) -> list[str]:
     """The names in a file of pins, in its order."""
-    return [line.split("==")[0] for line in (PROJECT / constraints).read_text().split()]
+    return _PIN.findall((PROJECT / constraints).read_text())
 
 
 def licence(package: str) -> str | None:

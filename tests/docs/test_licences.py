@@ -4,14 +4,14 @@ import subprocess
 import sys
 
 from resources.settings import PROJECT
+from testing.pins import FILES, pins
 from tests.docs.pages import Page
 
 
 def test_every_pinned_package_has_its_licence_on_the_page() -> None:
     page = Page(PROJECT / "docs" / "licences.md").text
-    for constraints in ("constraints.txt", "constraints-models.txt"):
-        names = [line.split("==")[0] for line in (PROJECT / constraints).read_text().split()]
-        assert [name for name in names if f"| `{name}` |" not in page] == []
+    for file in FILES:
+        assert [name for name in pins(file) if f"| `{name}` |" not in page] == []
     assert "not installed |" not in page
 
 

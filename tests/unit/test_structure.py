@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from resources.settings import PROJECT
+from testing.pins import FILES, pins
 
 HEAVY = {"torch", "transformers", "ultralytics", "paddleocr", "cv2", "onnxruntime", "rapidocr", "tesserocr", "skimage"}
 OUTSIDE = {"dagster", "sqlalchemy", "psycopg2", "resources", "sensors", "os", "time", "random"}
@@ -41,19 +42,27 @@ def test_a_stage_imports_nothing_from_outside(path: Path) -> None:
 def test_every_direct_dependency_is_pinned_and_there_is_one_opencv() -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
     direct = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
-    lines = (PROJECT / "constraints.txt").read_text().split()
-    pinned = {line.split("==")[0]: line for line in lines}
+    pinned = pins("constraints.txt")
     names = [re.split(r"[<>=\[ ]", requirement)[0] for requirement in direct]
     assert [name for name in names if name not in pinned] == []
     assert [name for name in pinned if "opencv" in name] == ["opencv-contrib-python"]
-    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!_-]+", line) for line in lines)
+
+
+def test_every_pinned_package_has_its_digests_except_torch_which_machines_build_themselves() -> None:
+    without = {name for file in FILES for name, pin in pins(file).items() if not pin.digests}
+    assert without == {"torch", "torchvision"} == set(pins("constraints-torch.txt"))
+
+
+def test_no_package_is_pinned_twice() -> None:
+    names = [name for file in FILES for name in pins(file)]
+    assert len(names) == len(set(names))
 
 
 def test_every_package_that_the_code_imports_is_a_direct_dependency() -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
     direct = {re.split(r"[<>=\[ ]", each)[0] for each in project["project"]["dependencies"]}
     direct |= {re.split(r"[<>=\[ ]", each)[0] for each in project["dependency-groups"]["dev"]}
-    direct |= {line.split("==")[0] for line in (PROJECT / "constraints-models.txt").read_text().split()}
+    direct |= pins("constraints-models.txt").keys() | pins("constraints-torch.txt").keys()
     ours = {path.parent.name for path in PROJECT.glob("*/__init__.py")}
     imported = {module for folder in ours for path in (PROJECT / folder).rglob("*.py") for module in imports(path)}
     known = packages_distributions()
