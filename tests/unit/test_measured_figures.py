@@ -153,3 +153,9 @@ def test_corners_in_px_become_the_part_of_the_rectangle_that_lies_in_the_picture
     )
     assert rect.corners_px(size) == pytest.approx(expected, abs=1e-6)
     assert rect.area * 200 * 100 == pytest.approx((expected[2] - expected[0]) * (expected[3] - expected[1]), abs=1e-3)
+
+
+def test_a_box_that_reaches_beyond_the_picture_ends_at_its_edge_on_both_sides() -> None:
+    [found] = detections_with_mask([thing(0.7, 0.8, 0.6, 0.7)], SIZE, MODEL)[0].objects
+    assert (found.box.right, found.box.bottom) == (1.0, 1.0)
+    assert (found.box.x, found.box.y) == (0.7, 0.8)

@@ -215,3 +215,10 @@ def test_of_two_even_breaks_the_one_after_punctuation_is_taken() -> None:
 def test_words_are_broken_only_where_that_makes_the_lines_much_more_even() -> None:
     assert lines_of("가나다라 마바사아자", level=Level.SYLLABLE) == ("가나다라", "마바사아자")
     assert lines_of("가나다라마바사아자차 카", level=Level.SYLLABLE) == ("가나다라마바", "사아자차 카")
+
+
+def test_copy_that_fits_only_in_the_smallest_type_is_set_in_it(fonts: Fonts) -> None:
+    for size_px in (16, 17, 30):
+        # One line is as high as its type.
+        block = set_here(fonts, ONE, box=(0, 0, 3000, size_px), allowed=TypeSizeRange(size_px, 60))
+        assert block.headline.font_size_px == size_px
