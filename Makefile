@@ -2,8 +2,11 @@
 PYTHON_RUN := .venv/bin/python
 WAIT ?= 1
 N ?= 3
+SAMPLE ?= 200
+SEED ?= 1
 
-.PHONY: help setup models demo up down test test-core test-dagster lint hooks pins audit licences bench migrate parallel doctor
+.PHONY: help setup models demo up down test test-core test-dagster mutants lint hooks pins audit licences bench migrate
+.PHONY: parallel doctor
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +38,9 @@ test: models  ## all tests
 
 test-core: setup  ## all tests but those of the models, and those in a browser
 	@$(PYTHON_RUN) -m pytest -q --ignore tests/models --ignore tests/web
+
+mutants: setup  ## SAMPLE=200 SEED=1: change one operator at a time, and count what the unit tests notice
+	@$(PYTHON_RUN) -m testing.mutants --sample $(SAMPLE) --seed $(SEED)
 
 test-dagster: setup  ## VERSION=1.13.29: the tests of orchestration/ against another Dagster
 	@scripts/test-dagster $(VERSION)

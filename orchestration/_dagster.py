@@ -48,9 +48,6 @@ from dagster._core.op_concurrency_limits_counter import (
 from dagster._core.storage.compute_log_manager import CapturedLogContext as CapturedLogContext
 from dagster._core.storage.compute_log_manager import ComputeIOType as ComputeIOType
 
-# The runs that count against the limits of Dagster's queue.
-from dagster._core.storage.dagster_run import ACTIVE_RUN_STATUSES as ACTIVE_RUN_STATUSES
-
 # The table that the overridden `store_event` writes to.
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as SqlEventLogStorageTable
 

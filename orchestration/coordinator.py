@@ -28,7 +28,6 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from orchestration._dagster import (
-    ACTIVE_RUN_STATUSES,
     PRIORITY_TAG,
     GlobalOpConcurrencyLimitsCounter,
     LaunchRunContext,
@@ -40,6 +39,8 @@ from orchestration.storage import PooledRunStorage
 if TYPE_CHECKING:
     from orchestration._dagster import BaseWorkspaceRequestContext
 
+# The runs that count against the limits, as QueuedRunCoordinatorDaemon counts them.
+_IN_PROGRESS = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
 # Any number will do, as long as nobody else locks it.
 _ADMISSION_LOCK = 7_305_811_204
 # With more queued runs than this, reading them for each run that ends costs more than it saves.
@@ -219,7 +220,7 @@ class PromptRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         return not pools.is_blocked(run)
 
     def _in_progress(self) -> Sequence[RunRecord]:
-        return self._instance.get_run_records(RunsFilter(statuses=ACTIVE_RUN_STATUSES))
+        return self._instance.get_run_records(RunsFilter(statuses=_IN_PROGRESS))
 
     def _enqueue(self, run: DagsterRun) -> None:
         self._instance.report_dagster_event(DagsterEvent.job_enqueue(run), run_id=run.run_id)

@@ -36,6 +36,9 @@ def prepare(arguments: ServerArguments) -> DagsterInstance:
     _ask_once(instance)
     if arguments.preload is not None:
         _preload(arguments.preload)
+    if "numpy" in sys.modules:
+        # Each worker seeds it.
+        importlib.import_module("numpy.random")
     require_forkable()
     return instance
 

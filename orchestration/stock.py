@@ -1,4 +1,4 @@
-"""The way back: the same dagster.yaml with Dagster's own storage, run launcher, run coordinator and compute logs."""
+"""The same dagster.yaml with Dagster's own storages, run launcher, run coordinator and compute logs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 import yaml
 
 _STORAGES = ("run_storage", "event_log_storage", "schedule_storage")
-_OURS = (*_STORAGES, "run_launcher")
+_REPLACED = (*_STORAGES, "run_launcher")
 
 
 def stock_configuration(ours: str) -> str:
-    """The text of our dagster.yaml with the stock classes in place of ours; all else stays."""
+    """The text of a dagster.yaml with the stock classes in place of this library's; all else stays."""
     configuration: dict[str, Any] = yaml.safe_load(ours)
-    rest = {name: value for name, value in configuration.items() if name not in _OURS}
+    rest = {name: value for name, value in configuration.items() if name not in _REPLACED}
     # The stock class always keeps what steps print.
     rest["compute_logs"]["config"].pop("enabled", None)
     rest["compute_logs"] |= {

@@ -39,7 +39,8 @@ def postgresql_url(value: str, name: str = "DATABASE_URL") -> str:
     way_out = "write postgresql://user:password@host:5432/name"
     try:
         url = make_url(re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", value))
-    except ArgumentError:
+    except (ArgumentError, ValueError):
+        # ValueError: the port is no number; its message may hold a part of the password.
         raise ValueError(f"{name} is not a database URL; {way_out}") from None
     if url.drivername != "postgresql+psycopg2" or not url.database:
         raise ValueError(f"{name}={url.render_as_string()} is not a PostgreSQL database; {way_out}")

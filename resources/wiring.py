@@ -226,7 +226,7 @@ def preload_in_fork_server() -> None:
     Raises what loading a backend raises.
     """
     # numpy imports these when they are first used, which would be in the middle of each run.
-    for name in ("numpy.fft", "numpy.ma", "numpy.random"):
+    for name in ("numpy.fft", "numpy.ma"):
         importlib.import_module(name)
     settings = Settings()
     if not settings.preload_models:

@@ -149,7 +149,7 @@ class Supervisor:
 
 def main() -> None:
     web_port, database = sys.argv[1:]
-    # Whoever started us goes on without us, and a Ctrl-C there is none here.
+    # The caller returns at once, and a Ctrl-C in its terminal does not reach this process.
     if os.fork() > 0:
         os._exit(0)
     os.setsid()

@@ -108,10 +108,10 @@ WITH result AS (
 INSERT INTO overlay_layouts (proposal_id, job_variants_id, layout, x_ratio, y_ratio, width_ratio, height_ratio,
                              latency_ms, revision)
 SELECT p.proposal_id, CAST(:variant AS uuid), value,
-       (drawn ->> 'x')::numeric, (drawn ->> 'y')::numeric, (drawn ->> 'width')::numeric, (drawn ->> 'height')::numeric,
+       (value -> 'ink' ->> 'x')::numeric, (value -> 'ink' ->> 'y')::numeric,
+       (value -> 'ink' ->> 'width')::numeric, (value -> 'ink' ->> 'height')::numeric,
        :latency_ms, :revision
-FROM (SELECT value, coalesce(value -> 'ink', value -> 'text_rect') AS drawn FROM result) AS layout
-LEFT JOIN planner_proposals p ON p.job_variants_id = CAST(:variant AS uuid) AND p.is_current
+FROM result LEFT JOIN planner_proposals p ON p.job_variants_id = CAST(:variant AS uuid) AND p.is_current
 ON CONFLICT (job_variants_id) WHERE is_current DO UPDATE
 SET proposal_id = excluded.proposal_id, layout = excluded.layout, x_ratio = excluded.x_ratio,
     y_ratio = excluded.y_ratio, width_ratio = excluded.width_ratio, height_ratio = excluded.height_ratio,

@@ -20,9 +20,9 @@ RETRIES = dg.RetryPolicy(max_retries=2, delay=1, backoff=dg.Backoff.EXPONENTIAL,
 
 @contextmanager
 def stage_run(context: dg.AssetExecutionContext, db: Database, images: ImageStore) -> Iterator[StageWork]:
-    """Entering commits `running`; a clean exit commits result and `done` together; an error is recorded and goes on up.
+    """Entering commits `running`; a clean exit commits result and `done` together; an error is recorded and raised.
 
-    An interrupted worker records nothing: the rescuer asks Dagster whether an operator wanted it.
+    An interrupted worker records nothing: the rescuer asks Dagster whether an operator terminated the run.
     """
     stage = context.asset_key.to_user_string()
     try:

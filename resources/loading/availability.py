@@ -15,7 +15,7 @@ _MODELS = "run `make models`"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing a backend needs: what is there, and the way out when it is not."""
+    """One thing that a backend needs: what was found, and the way out if it is missing."""
 
     what: str
     found: str

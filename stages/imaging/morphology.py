@@ -21,8 +21,10 @@ def grow(bits: Bits, radius_px: int) -> Bits:
     """All pixels within `radius_px` (Euclidean) of a set pixel."""
     grown = bits.copy()
     height, width = bits.shape
-    for dy in range(-radius_px, radius_px + 1):
-        reach = int((radius_px**2 - dy**2) ** 0.5)
+    # Nothing grows by more than the picture is high or wide.
+    highest = min(radius_px, height - 1)
+    for dy in range(-highest, highest + 1):
+        reach = min(int((radius_px**2 - dy**2) ** 0.5), width - 1)
         for dx in range(-reach, reach + 1):
             source = bits[max(0, -dy) : height - max(0, dy), max(0, -dx) : width - max(0, dx)]
             grown[max(0, dy) : height + min(0, dy), max(0, dx) : width + min(0, dx)] |= source

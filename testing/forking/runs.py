@@ -18,8 +18,12 @@ from orchestration.worker_tag import Worker
 from resources.settings import PROJECT
 from testing.forking._dagster import (
     BaseWorkspaceRequestContext,
+    EmptyWorkspaceTarget,
     JobPythonOrigin,
     ModuleTarget,
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
     RepositoryPythonOrigin,
     WorkspaceProcessContext,
     create_test_daemon_workspace_context,
@@ -83,6 +87,13 @@ def code_server(instance: dg.DagsterInstance) -> Iterator[WorkspaceProcessContex
         yield context
 
 
+@contextmanager
+def no_code_server(instance: dg.DagsterInstance) -> Iterator[WorkspaceProcessContext]:
+    """What the daemon has where no code location is configured: enough for runs that are forked."""
+    with create_test_daemon_workspace_context(EmptyWorkspaceTarget(), instance) as context:
+        yield context
+
+
 @dataclass
 class Runs:
     """Launches runs of the code location's jobs, and reads what became of them."""
@@ -107,6 +118,11 @@ class Runs:
         """One that its code server can start, too."""
         [repository] = workspace.get_code_location(LOCATION).get_repositories().values()
         return self.create(job, remote_job_origin=repository.get_full_job(job).get_remote_origin(), **more)
+
+    def create_for_queue(self, job: str, **more: Any) -> dg.DagsterRun:
+        """One that can be submitted: Dagster's queue wants the name of its code location."""
+        repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(LOCATION), "shop")
+        return self.create(job, remote_job_origin=RemoteJobOrigin(repository, job), **more)
 
     def launch(self, job: str, **more: Any) -> str:
         run = self.create(job, **more)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import make_url
 
 from resources.postgres.database import Database
-from resources.postgres.notifier import Listener, ListenError, WaitEnd, may_be_startable
+from resources.postgres.notifier import Listener, ListenError, WaitEnd
 from testing.shop import Shop, work_through
 from testing.waiting import until
 
@@ -49,11 +49,6 @@ def test_the_changes_within_a_run_wake_nobody(shop: Shop, db: Database, database
     with Listener(database_url) as listener:
         work_through(db, variant, "run")
         assert listener.wait(0.3) is WaitEnd.TIMEOUT
-
-
-@pytest.mark.parametrize("payload", ["", "what?", "[]", '"img_gen"', '{"status": "done"}', "null"])
-def test_a_notification_that_cannot_be_read_counts_as_a_change(payload: str) -> None:
-    assert may_be_startable(payload)
 
 
 def test_the_service_that_stops_ends_every_wait(db: Database, listener: Listener) -> None:

@@ -145,6 +145,14 @@ def test_running_everything_twice_leaves_one_result_per_stage(db: Database, shop
     assert shop.row("SELECT count(*) FROM image_assets WHERE image_type = 'overlaid'")[0] == 1
 
 
+def test_a_stored_layout_says_which_share_of_the_image_its_text_touches(
+    db: Database, shop: Shop, variant: UUID
+) -> None:
+    work_through(db, variant, "run", last="overlay")
+    ratios = shop.row("SELECT x_ratio, y_ratio, width_ratio, height_ratio FROM overlay_layouts")
+    assert [float(ratio) for ratio in ratios] == [0.1, 0.1, 0.5, 0.2]
+
+
 def test_two_current_results_for_one_stage_are_impossible(db: Database, shop: Shop, variant: UUID) -> None:
     work_through(db, variant, "run", last="yolo_detect")
     with pytest.raises(IntegrityError, match="one_current_yolo_run"):

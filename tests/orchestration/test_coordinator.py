@@ -18,7 +18,7 @@ from orchestration.fork_launcher import ForkRunLauncher
 from orchestration.fork_protocol import ForkServerError
 from orchestration.processes import PROCESS_VARIABLE
 from testing.forking._dagster import QueuedRunCoordinatorDaemon, WorkspaceProcessContext
-from testing.forking.runs import Runs, code_server, fork_launcher, forking_instance
+from testing.forking.runs import Runs, fork_launcher, forking_instance, no_code_server
 from testing.waiting import until
 
 QUEUED, STARTING, STARTED = dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED
@@ -34,7 +34,7 @@ class Queue(Runs):
     def unsubmitted(self, priority: int = 0) -> SubmitRunContext:
         workspace = self.context.create_request_context()
         tags = {"dagster/priority": str(priority)}
-        return SubmitRunContext(self.create_in(workspace, "seated_job", tags=tags), workspace)
+        return SubmitRunContext(self.create_for_queue("seated_job", tags=tags), workspace)
 
     def submit(self, priority: int = 0) -> dg.DagsterRun:
         run, workspace = self.unsubmitted(priority)
@@ -57,7 +57,7 @@ def queue(dagster_url: str, tmp_path: Path, sources: Path, monkeypatch: pytest.M
         "run_coordinator": {"module": "orchestration.coordinator", "class": "PromptRunCoordinator"},
         "concurrency": {"pools": {"granularity": "run", "default_limit": LIMIT}},
     }
-    with forking_instance(dagster_url, tmp_path, config) as instance, code_server(instance) as context:
+    with forking_instance(dagster_url, tmp_path, config) as instance, no_code_server(instance) as context:
         queue = Queue(instance, context)
         yield queue
         for run in instance.get_runs(dg.RunsFilter(statuses=[QUEUED])):

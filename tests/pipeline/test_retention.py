@@ -8,8 +8,6 @@ from uuid import UUID, uuid4
 
 import dagster as dg
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sqlalchemy import event
 
 from resources.images import ImageStore
@@ -19,7 +17,7 @@ from stages.values import StageError
 from testing.shop import work_through
 from testing.studio import Studio
 from variant_assets import retention
-from variant_assets.retention import RetentionPolicy, remove_partitions, remove_pictures, remove_runs, to_remove
+from variant_assets.retention import RetentionPolicy, remove_partitions, remove_pictures, remove_runs
 
 NOW = datetime.now(UTC)
 KEPT = RetentionPolicy(partition_days=30, partitions=9000, run_days=30, image_days=7)
@@ -133,27 +131,6 @@ class Partitions:
     def get_run_records(self, _filters: dg.RunsFilter) -> list[dg.RunRecord]:
         self.looks += 1
         return []
-
-
-@given(
-    ages_days=st.lists(st.integers(0, 100) | st.none(), max_size=60),
-    not_ended=st.integers(0, 30),
-    kept_count=st.integers(1, 60),
-    most=st.integers(1, 80),
-)
-def test_what_goes_is_always_the_longest_ended_and_enough_of_it(
-    ages_days: list[int | None], not_ended: int, kept_count: int, most: int
-) -> None:
-    ended = {uuid4(): None if age is None else NOW - timedelta(days=age) for age in ages_days}
-    kept = RetentionPolicy(partition_days=30, partitions=kept_count, run_days=1, image_days=1)
-    gone = to_remove(ended, len(ended) + not_ended, NOW, kept, most)
-    stays = set(ended) - set(gone)
-    ages = {key: NOW - when if when else timedelta.max for key, when in ended.items()}
-    assert len(gone) <= most
-    assert all(ages[a] >= ages[b] for a in gone for b in stays)
-    if len(gone) < most:
-        assert all(ages[key] <= timedelta(days=30) for key in stays)
-        assert not stays or len(stays) + not_ended <= kept_count
 
 
 def test_old_finished_runs_go_with_their_events_and_others_stay(instance: dg.DagsterInstance) -> None:

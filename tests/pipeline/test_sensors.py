@@ -239,6 +239,30 @@ def test_a_variant_whose_run_never_began_is_requeued_unless_an_operator_terminat
     assert studio.state_of(variant) == ("img_gen", "done")
 
 
+@pytest.mark.parametrize(
+    ("status", "requeued"), [(dg.DagsterRunStatus.NOT_STARTED, True), (dg.DagsterRunStatus.STARTING, False)]
+)
+def test_a_run_that_was_not_in_flight_a_moment_ago_is_given_up_only_if_it_was_never_submitted(
+    studio: Studio, db: Database, instance: dg.DagsterInstance, status: dg.DagsterRunStatus, requeued: bool
+) -> None:
+    variant = long_waiting(studio)
+    key = (tick(instance, db).run_requests or ())[0].run_key
+    run_of(instance, variant, status, **{"dagster/run_key": str(key)})
+    assert requeue_never_begun(db, instance, in_flight=set()) == (
+        [f"variant {variant} requested again at vlm_analyze"] if requeued else []
+    )
+
+
+def test_a_failed_run_that_dagster_retries_is_no_reason_to_requeue(
+    studio: Studio, db: Database, instance: dg.DagsterInstance
+) -> None:
+    variant = long_waiting(studio)
+    key = (tick(instance, db).run_requests or ())[0].run_key
+    tags = {"dagster/run_key": str(key), "dagster/will_retry": "true"}
+    run_of(instance, variant, dg.DagsterRunStatus.FAILURE, **tags)
+    assert requeue_never_begun(db, instance, in_flight=set()) == []
+
+
 def test_a_run_that_was_created_but_never_submitted_does_not_block_its_variant_for_ever(
     studio: Studio, db: Database, instance: dg.DagsterInstance
 ) -> None:

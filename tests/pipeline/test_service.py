@@ -51,6 +51,10 @@ CHECKS = """
 query($limit: Int!) { assetCheckExecutions(assetKey: {path: ["iou_eval"]}, checkName: "job_completion", limit: $limit) {
   status evaluation { partition success description } } }
 """
+RESOURCES = """
+query($where: RepositorySelector!) { allTopLevelResourceDetailsOrError(repositorySelector: $where) {
+  ... on ResourceDetailsList { results { name resourceType configuredValues { key value type } } } } }
+"""
 TERMINATE = """
 mutation($id: String!) { terminateRun(runId: $id) {
   __typename ... on TerminateRunFailure { message } ... on PythonError { message } } }
@@ -124,13 +128,35 @@ class Live(Studio):
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     folder = tmp_path_factory.mktemp("service") / "state"
-    settings = Settings(database_url=None, state_folder=folder, asset_root=folder / "assets", webserver_port=3900)
+    # A busy machine must not lower the limit that a test sets.
+    settings = Settings(
+        database_url=None, state_folder=folder, asset_root=folder / "assets", webserver_port=3900, throttle="off"
+    )
     record = start(settings)
     try:
         engine = create_engine(environment(settings)["DATABASE_URL"], poolclass=NullPool)
         yield Live(engine, folder / "assets", Ui(record.url), State(folder))
     finally:
         stop(State(folder))
+
+
+def test_the_ui_shows_what_each_resource_is_and_its_configuration_without_secrets(live: Live) -> None:
+    where = {"repositoryLocationName": "job_variants", "repositoryName": "__repository__"}
+    results = live.ui.query(RESOURCES, where=where)["allTopLevelResourceDetailsOrError"]["results"]
+    types = {each["name"]: each["resourceType"] for each in results}
+    assert types["vision"] == "resources.wiring.MeasuredVisionResource"
+    assert types["detector"] == "resources.wiring.SaliencyDetectorResource"
+    values = {each["name"]: {one["key"]: one["value"] for one in each["configuredValues"]} for each in results}
+    assert values["images"]["asset_root"] == f'"{live.asset_root}"'
+    assert values["vision"]["backend"] == '"embedded"'
+    assert values["db"] == {"url": "DATABASE_URL"}
+    assert (live.state.postgres / "password").read_text() not in str(results)
+
+
+def test_no_env_file_can_replace_the_settings_of_the_processes(live: Live) -> None:
+    """Dagster reads `.env` in the folder where a process starts, and for it the file wins over the environment."""
+    folders = {name: Path(psutil.Process(live.process(name)).cwd()) for name in ("code-server", "daemon", "webserver")}
+    assert set(folders.values()) == {live.state.logs}
 
 
 @pytest.fixture(scope="module")
@@ -312,13 +338,11 @@ def test_nothing_but_the_ui_and_the_database_listens_on_a_port(live: Live) -> No
     record = live.state.record()
     assert record is not None
     processes = [psutil.Process(process.pid) for process in record.processes]
-    family = {each for process in processes for each in (process, *process.children(recursive=True))}
+    family = {each.pid for process in processes for each in (process, *process.children(recursive=True))}
     open_ports = {
         (connection.laddr.ip, connection.laddr.port)
-        for process in family
-        if process.name() != "postgres"
-        for connection in process.net_connections("inet")
-        if connection.status == "LISTEN"
+        for connection in psutil.net_connections("inet")
+        if connection.status == "LISTEN" and connection.pid in family
     }
     assert open_ports == {("127.0.0.1", int(record.url.rpartition(":")[2]))}
 

@@ -10,6 +10,7 @@ import pytest
 
 from orchestration.fork_server_state import ForkServerProblem, write_problem
 from resources.loading import availability
+from resources.loading.weights import folder_or_name
 from resources.settings import PROJECT, SettingError, Settings
 from service import doctor
 
@@ -42,6 +43,17 @@ def test_a_missing_library_is_named_with_the_way_out(monkeypatch: pytest.MonkeyP
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     problems = availability.problems(chosen(VLM="local", VLM_MODEL=str(tmp_path / "llava")))
     assert any(f"VLM_MODEL {tmp_path / 'llava'} does not exist" in problem for problem in problems)
+
+
+def test_a_model_folder_is_relative_to_the_project_and_a_name_stays_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert folder_or_name("tests/service") == str(PROJECT / "tests" / "service")
+    assert folder_or_name("./llava") == str(PROJECT / "llava")
+    assert folder_or_name("~/llava") == str(tmp_path / "llava")
+    assert folder_or_name("llava-hf/llava-1.5-7b-hf") == "llava-hf/llava-1.5-7b-hf"
 
 
 def test_looking_imports_no_library() -> None:

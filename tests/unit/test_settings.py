@@ -30,6 +30,7 @@ def test_secrets_are_not_shown_to_people() -> None:
     ("name", "value", "message"),
     [
         ("DATABASE_URL", "not a url", "DATABASE_URL is not a database URL"),
+        ("DATABASE_URL", "postgresql://shop:secret@h:port/ads", "DATABASE_URL is not a database URL"),
         ("DATABASE_URL", "mysql://shop:secret@h/ads", r"DATABASE_URL=mysql://shop:\*\*\*@h/ads is not a PostgreSQL"),
         ("WEBSERVER_PORT", "http", "WEBSERVER_PORT='http' is not a whole number from 1 to 65535"),
         ("WEBSERVER_PORT", "99999", "WEBSERVER_PORT='99999' is not a whole number from 1 to 65535"),

@@ -80,3 +80,17 @@ def test_the_reason_names_the_figure_and_its_bounds() -> None:
 def test_this_machine_has_a_load() -> None:
     assert [each.what for each in measured()][:2] == ["threads per core", "memory"]
     assert all(each.value >= 0 for each in measured())
+
+
+def test_a_load_is_too_much_from_its_bound_on_and_well_up_to_its_bound() -> None:
+    assert [(load(value).is_calm, load(value).is_pressed) for value in (50.0, 50.1, 89.9, 90.0)] == [
+        (True, False),
+        (False, False),
+        (False, False),
+        (False, True),
+    ]
+
+
+def test_the_second_pressed_look_lowers_the_limit_and_the_sixth_calm_one_raises_it() -> None:
+    assert [after([95.0] * looks, Throttle(3, 3)).limit for looks in (1, 2, 3, 4)] == [3, 2, 2, 1]
+    assert [after([10.0] * looks, Throttle(3, 1)).limit for looks in (5, 6, 11, 12)] == [1, 2, 2, 3]

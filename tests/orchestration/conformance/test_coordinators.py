@@ -14,17 +14,9 @@ import dagster as dg
 import pytest
 
 from orchestration.processes import PROCESS_VARIABLE
-from testing.forking._dagster import (
-    EmptyWorkspaceTarget,
-    QueuedRunCoordinatorDaemon,
-    RegisteredCodeLocationOrigin,
-    RemoteJobOrigin,
-    RemoteRepositoryOrigin,
-    WorkspaceProcessContext,
-    create_test_daemon_workspace_context,
-)
+from testing.forking._dagster import QueuedRunCoordinatorDaemon, WorkspaceProcessContext
 from testing.forking.recording import RecordingLauncher
-from testing.forking.runs import Runs, pooled_storages
+from testing.forking.runs import Runs, no_code_server, pooled_storages
 
 CANCELED, FAILURE, QUEUED = dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.QUEUED
 STOCK = {"module": "dagster.core.run_coordinator", "class": "QueuedRunCoordinator"}
@@ -45,12 +37,7 @@ class Queue(Runs):
         return launcher
 
     def submit(self, job: str = "quick_job", **tags: str) -> str:
-        repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("shop"), "shop")
-        run = self.create(
-            job,
-            tags={name.replace("_", "/"): value for name, value in tags.items()},
-            remote_job_origin=RemoteJobOrigin(repository, job),
-        )
+        run = self.create_for_queue(job, tags={name.replace("_", "/"): value for name, value in tags.items()})
         self.instance.submit_run(run.run_id, self.context.create_request_context())
         return run.run_id
 
@@ -85,7 +72,7 @@ def queue(
     }
     with (
         dg.instance_for_test(overrides=config, temp_dir=str(tmp_path)) as instance,
-        create_test_daemon_workspace_context(EmptyWorkspaceTarget(), instance) as context,
+        no_code_server(instance) as context,
     ):
         yield Queue(instance, context)
 

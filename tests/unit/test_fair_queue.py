@@ -86,3 +86,39 @@ def test_a_newcomer_starts_within_one_run_of_each_tenant(tenants: list[str], ste
         queue.step()
     ahead = queue.begun[before : queue.begun.index("new")]
     assert all(ahead.count(tenant) <= 1 + at_a_time for tenant in "abcd")
+
+
+def run(place: int | None, tenant: str | None, status: dg.DagsterRunStatus) -> dg.DagsterRun:
+    tags = {} if tenant is None else {TENANT_TAG: tenant}
+    if place is not None:
+        tags[PRIORITY_TAG] = str(-place)
+    return dg.DagsterRun(job_name="variant_pipeline", tags=tags, status=status)
+
+
+WAITS, STARTED = dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED
+
+
+def test_the_queue_stands_at_the_last_place_that_was_started() -> None:
+    runs = [run(4, "a", STARTED), run(7, "b", STARTED), run(9, "a", WAITS), run(12, "a", WAITS)]
+    queue = FairQueue.of(TENANT_TAG, runs)
+    assert (queue.now, queue.last) == (7, {"a": 12, "b": 7})
+
+
+def test_while_nothing_is_started_the_queue_stands_before_its_first_place() -> None:
+    queue = FairQueue.of(TENANT_TAG, [run(9, "a", WAITS), run(5, "b", WAITS)])
+    assert queue.now == 4
+    assert FairQueue.of(TENANT_TAG, []).now == 0
+
+
+def test_a_run_without_tenant_or_without_place_does_not_count() -> None:
+    runs = [run(90, None, WAITS), run(None, "a", STARTED), run(-5, "a", STARTED), run(3, "b", WAITS)]
+    queue = FairQueue.of(TENANT_TAG, runs)
+    assert (queue.now, queue.last) == (2, {"b": 3})
+
+
+def test_the_next_run_of_a_tenant_comes_after_its_last_and_after_those_that_have_started() -> None:
+    queue = FairQueue(TENANT_TAG, now=4, last={"ahead": 8, "behind": 2})
+    assert queue.tags_of_next("ahead") == {TENANT_TAG: "ahead", PRIORITY_TAG: "-9"}
+    assert queue.tags_of_next("ahead")[PRIORITY_TAG] == "-10"
+    assert queue.tags_of_next("behind")[PRIORITY_TAG] == "-5"
+    assert queue.tags_of_next("new")[PRIORITY_TAG] == "-5"

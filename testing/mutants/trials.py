@@ -1,0 +1,146 @@
+"""Runs the tests that reach a changed line, with the change in place; in a process of its own for each mutant."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
+from multiprocessing import get_context
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import pytest
+
+_OPTIONS = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "--assert=plain", "--hypothesis-profile=mutants"]
+_FORK = get_context("fork")
+
+Reached = dict[str, dict[int, dict[str, float]]]
+"""By file and line: the tests that run the line, and the seconds that each takes."""
+
+
+class _Changed(Loader, MetaPathFinder):
+    """Gives one module as another program than its file holds."""
+
+    def __init__(self, path: Path, program: ast.Module) -> None:
+        self._name = ".".join(path.with_suffix("").parts)
+        self._path, self._program = path, program
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return spec_from_file_location(fullname, self._path, loader=self) if fullname == self._name else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(compile(self._program, self._path, "exec", dont_inherit=True), module.__dict__)
+
+
+class _Clock:
+    """A plug-in that says when a test begins and notes how long it takes, its fixtures included."""
+
+    def __init__(self, begins: Callable[[str], object]) -> None:
+        self._begins = begins
+        self.seconds: dict[str, float] = {}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        self._begins(function_of(item.nodeid))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        test = function_of(report.nodeid)
+        self.seconds[test] = self.seconds.get(test, 0.0) + report.duration
+
+
+class Trial(NamedTuple):
+    noticed: bool
+    took_s: float
+
+
+def function_of(test: str) -> str:
+    """The test function of a node id, whatever the parameters."""
+    return test.split("[")[0]
+
+
+def preload() -> None:
+    """What the tests import from outside, once for all mutants. Nothing of the project: that is what changes."""
+    import cv2
+    import dagster
+    import hypothesis
+    import numpy
+    import psycopg2
+    import sqlalchemy
+    from PIL import Image
+
+    assert all((cv2, dagster, numpy, psycopg2, sqlalchemy, Image))
+    # The same examples for every mutant, so that the same mutants are noticed at every run.
+    hypothesis.settings.register_profile(
+        "mutants", derandomize=True, database=None, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
+    )
+
+
+def reached_lines(files: Sequence[Path], tests: Sequence[str]) -> Reached:
+    """Runs the tests once. Raises RuntimeError when one fails."""
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        answer, output = Path(folder) / "reached.json", Path(folder) / "output"
+        if _in_child(lambda: _run_with_coverage(files, tests, answer), output, None) != 0:
+            raise RuntimeError(f"the tests must pass before they are tried on mutants:\n{output.read_text()[-4000:]}")
+        found: dict[str, dict[str, dict[str, float]]] = json.loads(answer.read_text())
+    return {file: {int(line): by for line, by in lines.items()} for file, lines in found.items()}
+
+
+def _run_with_coverage(files: Sequence[Path], tests: Sequence[str], answer: Path) -> int:
+    import coverage
+
+    measured = coverage.Coverage(data_file=None, include=[str(file) for file in files], config_file=False)
+    clock = _Clock(measured.switch_context)
+    measured.start()
+    code = pytest.main([*_OPTIONS, *tests], plugins=[clock])
+    measured.stop()
+    data = measured.get_data()
+    found = {
+        str(file): {
+            line: {test: clock.seconds[test] for test in contexts if test in clock.seconds}
+            for line, contexts in data.contexts_by_lineno(str(file.resolve())).items()
+        }
+        for file in files
+    }
+    answer.write_text(json.dumps(found))
+    return int(code)
+
+
+def tried(path: Path, program: ast.Module, tests: Sequence[str], within_s: float) -> Trial:
+    """Whether one of the tests fails, or all together take longer than `within_s`."""
+
+    def run() -> int:
+        sys.meta_path.insert(0, _Changed(path, program))
+        return int(pytest.main([*_OPTIONS, *tests]))
+
+    began_s = time.monotonic()
+    code = _in_child(run, Path(os.devnull), within_s)
+    return Trial(code != 0, time.monotonic() - began_s)
+
+
+def _in_child(work: Callable[[], int], output: Path, within_s: float | None) -> int | None:
+    """The exit code of a forked process; None when it was ended because it took too long."""
+
+    def run() -> None:
+        with output.open("w") as stream:
+            os.dup2(stream.fileno(), 1)
+            os.dup2(stream.fileno(), 2)
+        sys.exit(work())
+
+    child = _FORK.Process(target=run)
+    child.start()
+    child.join(within_s)
+    if child.is_alive():
+        child.kill()
+        child.join()
+        return None
+    return child.exitcode

@@ -1,0 +1,67 @@
+"""Which of the installed faces is chosen, on catalogues made up for the question."""
+
+import pytest
+
+from stages.type.fonts import Fonts, Typeface
+from stages.values import FontFace, FontStyle
+
+
+def face(
+    family: str, *, weight: int = 400, style: FontStyle = "sans", regular_cut: bool = True, hangul: bool = True
+) -> Typeface:
+    file = f"/fonts/{family}-{weight}.ttf"
+    return Typeface(FontFace(family=family, file=file, bold=weight >= 600), weight, style, "", regular_cut, hangul)
+
+
+def chosen(*faces: Typeface, style: FontStyle = "sans", bold: bool = True) -> tuple[str, bool, str]:
+    """Family, boldness and file name."""
+
+    def never_opened(_: FontFace, __: int) -> None:
+        raise AssertionError("a choice needs no glyphs")
+
+    found = Fonts(faces, never_opened).choose(style, bold=bold)  # type: ignore[arg-type]
+    return found.family, found.bold, found.file.rpartition("-")[2]
+
+
+def test_a_slanted_or_condensed_face_is_not_chosen_while_a_regular_cut_has_hangul() -> None:
+    assert chosen(face("A Slanted", regular_cut=False), face("B Upright"))[0] == "B Upright"
+    assert chosen(face("A Slanted", regular_cut=False), face("B Latin", hangul=False))[0] == "A Slanted"
+
+
+def test_a_face_without_hangul_is_never_chosen() -> None:
+    assert chosen(face("A Latin", hangul=False), face("B Korean", style="display"))[0] == "B Korean"
+
+
+@pytest.mark.parametrize(
+    ("style", "families"),
+    [
+        ("sans", ["sans", "rounded", "display", "serif"]),
+        ("rounded", ["rounded", "sans", "display", "serif"]),
+        ("serif", ["serif", "sans", "rounded", "display"]),
+        ("display", ["display", "rounded", "sans", "serif"]),
+    ],
+)
+def test_the_nearest_style_is_taken_where_a_style_is_missing(style: FontStyle, families: list[FontStyle]) -> None:
+    installed = [face(name, style=name) for name in sorted(families)]
+    for nearest in families:
+        assert chosen(*installed, style=style)[0] == nearest
+        installed = [each for each in installed if each.face.family != nearest]
+
+
+@pytest.mark.parametrize(
+    ("weights", "bold", "file"),
+    [
+        ([300, 400, 700, 900], True, "700.ttf"),
+        ([300, 400, 700, 900], False, "400.ttf"),
+        ([300, 800], True, "800.ttf"),
+        ([200, 600], False, "200.ttf"),
+        ([500, 900], True, "500.ttf"),
+    ],
+)
+def test_the_nearest_weight_of_the_family_is_taken(weights: list[int], bold: bool, file: str) -> None:
+    assert chosen(*(face("Gothic", weight=weight) for weight in weights), bold=bold)[2] == file
+
+
+def test_a_known_family_goes_before_one_that_is_not_known_and_names_decide_among_the_unknown() -> None:
+    assert chosen(face("Aaa"), face("NanumGothic"), face("NanumSquare"))[0] == "NanumSquare"
+    assert chosen(face("Zzz"), face("Aaa"))[0] == "Aaa"
