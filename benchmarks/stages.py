@@ -58,7 +58,7 @@ def _one_variant(backends: Backends, image: Picture, copy: str) -> dict[str, flo
     with _timed(times, "vlm_judge"):
         vision.judge(ad, copy, copy)
     with _timed(times, "ocr_eval"):
-        score(layout, ocr.read(ad, lines_to_read(layout)), ocr.info)
+        score(layout, ocr.read(ad, lines_to_read(layout)), ocr.info, ocr.knows)
     with _timed(times, "readability_eval"):
         measure(image, ad, layout, fonts)
     with _timed(times, "iou_eval"):

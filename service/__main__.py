@@ -64,7 +64,6 @@ def _do(given: argparse.Namespace) -> int:
             "DAGSTER_LOCAL_DIR",
             "DAGSTER_COMPUTE_LOGS",
             "ASSET_ROOT",
-            "PYTHONPATH",
         )
         print("\n".join(f"export {name}={shlex.quote(variables[name])}" for name in names))
         return 0

@@ -51,8 +51,6 @@ def environment(settings: Settings) -> dict[str, str]:
         **complete.variables(),
         "DAGSTER_DATABASE_URL": complete.dagster_database_url,
         "DAGSTER_HOME": str(_dagster_home(complete, state)),
-        # Dagster's commands do not look for the classes of dagster.yaml in the folder they are started from.
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH")))),
         "DAGSTER_LOCAL_DIR": str(state.dagster),
         "DAGSTER_COMPUTE_LOGS": "false" if settings.compute_logs == "off" else "true",
         # With more arenas, each thread that once worked keeps memory of its own.

@@ -277,15 +277,22 @@ class LineRead(Value):
 
 
 class LineRecognition(Value):
+    """One line. `edits` leave out what the recogniser cannot read, the distinct characters `unreadable_by_reader`."""
+
     expected: str
     recognized: str
     confidence: Fraction
     edits: int
     edits_ignoring_spaces: int
+    unreadable_by_reader: tuple[str, ...] = ()
 
 
 class Recognition(Value):
-    """Edit figures over all lines: Σedits/ΣN. `cer_ignoring_spaces` is the figure to judge Korean by."""
+    """Edit figures over all lines: Σedits/ΣN. `cer_ignoring_spaces` is the figure to judge Korean by.
+
+    Characters that the recogniser does not have in its character set count neither as edits nor in N;
+    `unreadable_by_reader` names them. It is empty in results from before they were told apart.
+    """
 
     recognized_text: str
     confidence: Fraction
@@ -295,6 +302,7 @@ class Recognition(Value):
     edit_distance: int
     critical_tokens_missed: tuple[str, ...] = ()
     lines: tuple[LineRecognition, ...]
+    unreadable_by_reader: tuple[str, ...] = ()
     reason: str
     model: ModelInfo
 

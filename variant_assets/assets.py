@@ -115,7 +115,7 @@ def ocr_eval(
     """The text read back from the finished ad, against what was drawn."""
     with stage_run(context, db, images) as work:
         layout = work.result(Layout)
-        work.save(score(layout, ocr.read(work.ad, lines_to_read(layout)), ocr.info))
+        work.save(score(layout, ocr.read(work.ad, lines_to_read(layout)), ocr.info, ocr.knows))
     return work.materialized()
 
 

@@ -103,6 +103,7 @@ def _(value: Recognition) -> Figures:
         "cer": value.cer,
         "cer_ignoring_spaces": value.cer_ignoring_spaces,
         "wer": value.wer,
+        "unreadable_by_reader": list(value.unreadable_by_reader),
         "confidence": value.confidence,
         **_model(value.model),
     }

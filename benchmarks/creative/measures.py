@@ -30,12 +30,16 @@ _GRID_CELLS = 96
 
 @dataclass(frozen=True)
 class Reading:
-    """Lines of at least 24 px, how many of them were read exactly, and (drawn, read) of the others."""
+    """Lines of at least 24 px that the recogniser has the characters for, and how many of them it read exactly.
+
+    `unknown_lines` counts the others; `misread` holds (drawn, read).
+    """
 
     korean_lines: int
     korean_exact: int
     latin_lines: int
     latin_exact: int
+    unknown_lines: int
     misread: tuple[tuple[str, str], ...]
 
 
@@ -128,18 +132,22 @@ def figures_of(method: str, given: Given, truth: SceneTruth, ad: Ad, tools: Tool
 def _reading(layout: Layout, image: Picture, ocr: Ocr) -> Reading:
     """In Korean, spacing alone is no error."""
     wanted = lines_to_read(layout)
-    found = score(layout, ocr.read(image, wanted), ocr.info)
-    korean_lines = korean_exact = latin_lines = latin_exact = 0
+    found = score(layout, ocr.read(image, wanted), ocr.info, ocr.knows)
+    korean_lines = korean_exact = latin_lines = latin_exact = unknown_lines = 0
     misread = []
     for line, spec, read in zip(layout.lines, wanted, found.lines, strict=True):
-        if layout.font_size_of(line) >= 24:
-            korean = spec.script == "hangul"
-            exact = (read.edits_ignoring_spaces if korean else read.edits) == 0
-            korean_lines, korean_exact = korean_lines + korean, korean_exact + (korean and exact)
-            latin_lines, latin_exact = latin_lines + (not korean), latin_exact + (not korean and exact)
-            if not exact:
-                misread.append((read.expected, read.recognized))
-    return Reading(korean_lines, korean_exact, latin_lines, latin_exact, tuple(misread))
+        if layout.font_size_of(line) < 24:
+            continue
+        if read.unreadable_by_reader:
+            unknown_lines += 1
+            continue
+        korean = spec.script == "hangul"
+        exact = (read.edits_ignoring_spaces if korean else read.edits) == 0
+        korean_lines, korean_exact = korean_lines + korean, korean_exact + (korean and exact)
+        latin_lines, latin_exact = latin_lines + (not korean), latin_exact + (not korean and exact)
+        if not exact:
+            misread.append((read.expected, read.recognized))
+    return Reading(korean_lines, korean_exact, latin_lines, latin_exact, unknown_lines, tuple(misread))
 
 
 def share(part: Bits, whole: Bits) -> float:

@@ -12,9 +12,10 @@ import numpy as np
 
 from resources.detector.saliency import SaliencyDetector
 from resources.detector.yolo import YoloDetector, YoloSettings
-from resources.ocr import hangul, latin, line_pixels, syllables
+from resources.ocr import line_pixels
 from resources.ocr.embedded import EmbeddedOcr
 from resources.ocr.paddle import PaddleOcr, PaddleSettings
+from resources.ocr.tesseract import Tesseract
 from resources.settings import Settings
 from resources.vlm.endpoint import EndpointSettings, EndpointVision, data_url
 from resources.vlm.local import LocalSettings, LocalVision
@@ -22,11 +23,11 @@ from resources.vlm.measured import MeasuredVision
 from resources.vlm.prompt import JUDGE, prompt
 from stages.values import LineToRead, Value
 from stages.vlm_judge import JudgementAnswer
+from testing.drawing import drawn_line, stacked
 from testing.models import paddle_folder, tiny_llava
 from testing.models.cache import CACHE
 from testing.models.shapes import table, trained
 from testing.models.taught_llava import taught
-from tests.unit.test_ocr import drawn
 
 _COPY, _BRIEF = "Fresh coffee, 3,900", "coffee"
 _IMAGE_SIZE_PX = 128
@@ -166,7 +167,7 @@ def _yolo_onnx(folder: Path, _url: str) -> Case:
 
 
 def _lines() -> tuple[Any, tuple[LineToRead, ...]]:
-    image, line = drawn("Fresh coffee every day", "latin")
+    image, line = drawn_line("Fresh coffee every day", script="latin")
     return image, (line,)
 
 
@@ -186,14 +187,8 @@ def _paddle(folder: Path, _url: str) -> Case:
 
 def _embedded_ocr(_folder: Path, _url: str) -> Case:
     ocr = EmbeddedOcr(Settings().tessdata_folders)
-    drawings = [drawn("커피 한 잔 3,900원", "hangul"), drawn("Fresh coffee", "latin")]
-    return Case(ocr, lambda: all(_valid(read) for each in drawings for read in ocr.read(each.image, (each.line,))))
-
-
-def _embedded_loads() -> int:
-    """1 when every part was loaded once, more when any was loaded again."""
-    again = syllables._renderings.cache_info()
-    return max(latin._load.cache_info().misses, hangul._engine.cache_info().misses, again.misses - again.currsize + 1)
+    image, lines = stacked(drawn_line("커피 한 잔 3,900원"), drawn_line("Fresh coffee", script="latin"))
+    return Case(ocr, lambda: all(map(_valid, ocr.read(image, lines))))
 
 
 def _nothing_to_load() -> int:
@@ -207,7 +202,7 @@ KINDS = {
     "DETECTOR=embedded": Kind(("cv2",), _nothing_to_load, _saliency),
     "DETECTOR=yolo, .pt": Kind(("torch", "ultralytics"), (YoloDetector, "_load"), _yolo_pt),
     "DETECTOR=yolo, .onnx": Kind(("torch", "ultralytics"), (YoloDetector, "_load"), _yolo_onnx),
-    "OCR=embedded": Kind(("cv2", "onnxruntime", "tesserocr"), _embedded_loads, _embedded_ocr),
+    "OCR=embedded": Kind(("cv2", "rapidocr", "tesserocr"), (Tesseract, "_load"), _embedded_ocr),
     "OCR=paddle": Kind(("torch", "paddleocr"), (PaddleOcr, "_load"), _paddle),
 }
 

@@ -30,8 +30,11 @@ class PaddleSettings:
 
 
 class _Model(NamedTuple):
+    """`characters` is the dictionary of a model in a folder; None for one that PaddleOCR knows by name."""
+
     recognizer: Any
     reads_hangul: bool
+    characters: frozenset[str] | None = None
 
 
 class PaddleOcr:
@@ -61,6 +64,11 @@ class PaddleOcr:
         for model in self.models.values():
             model.get()
 
+    def knows(self, character: str, script: Script) -> bool:
+        """Of a model known by name every character, as its dictionary has all of its languages."""
+        characters = self.models[script].get().characters
+        return characters is None or character in characters
+
     def read(self, image: Picture, lines: Sequence[LineToRead]) -> tuple[LineRead, ...]:
         """Each script's lines in one batch. Raises what the engine raises: a broken engine is no bad reading."""
         reads: dict[int, LineRead] = {}
@@ -89,13 +97,15 @@ class PaddleOcr:
         is_folder = name.startswith((".", "/", "~")) or folder.is_dir()
         options: dict[str, str] = {"model_name": name}
         reads_hangul = name.startswith(_READS_HANGUL)
+        characters = None
         if is_folder:
             described = _described(folder)
             options = {"model_name": described["Global"]["model_name"], "model_dir": str(folder)}
-            reads_hangul = any("가" <= character <= "힣" for character in described["PostProcess"]["character_dict"])
+            characters = frozenset(described["PostProcess"]["character_dict"])
+            reads_hangul = any("가" <= character <= "힣" for character in characters)
         from paddleocr import TextRecognition
 
-        return _Model(TextRecognition(engine=self._settings.engine, **options), reads_hangul)
+        return _Model(TextRecognition(engine=self._settings.engine, **options), reads_hangul, characters)
 
 
 def _crop(image: Picture, line: LineToRead) -> Picture:

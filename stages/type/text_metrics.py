@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+
+from rapidfuzz.distance import Editop, Levenshtein
 
 PHONE = r"\d{2,4}-\d{3,4}-\d{4}|1\d{3}-\d{4}"
 DATE = (
@@ -27,14 +29,23 @@ def without_spaces(text: str) -> str:
     return "".join(text.split())
 
 
-def edit_distance(reference: Sequence[str], reading: Sequence[str]) -> int:
-    """Levenshtein distance S + D + I over characters, or over words when given lists of words."""
-    row = list(range(len(reading) + 1))
-    for i, expected in enumerate(reference, start=1):
-        previous, row[0] = row[0], i
-        for j, read in enumerate(reading, start=1):
-            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (expected != read))
-    return row[-1]
+def edits(reference: Sequence[str], reading: Sequence[str], unreadable: Container[str] = ()) -> int:
+    """S + D + I of a shortest alignment (Levenshtein), over characters, or over words when given lists of words.
+
+    Left out are the substitutions and deletions of items that cannot be read, and the insertions beside them: one
+    character that cannot be read may be read as two.
+    """
+
+    def excused(edit: Editop) -> bool:
+        first = max(0, edit.src_pos - 1) if edit.tag == "insert" else edit.src_pos
+        return any(item in unreadable for item in reference[first : edit.src_pos + 1])
+
+    return sum(not excused(edit) for edit in Levenshtein.editops(reference, reading))
+
+
+def readable_length(reference: Sequence[str], unreadable: Container[str] = ()) -> int:
+    """N: how many characters or words of the reference can be read."""
+    return sum(item not in unreadable for item in reference)
 
 
 def rate(edits: int, reference_length: int) -> float:
@@ -44,27 +55,11 @@ def rate(edits: int, reference_length: int) -> float:
     return float(edits > 0)
 
 
-def character_error_rate(references: Sequence[str], readings: Sequence[str]) -> float:
-    """CER over many lines: Σ edits / Σ N, not a mean of means; both sides normalised."""
-    pairs = [(normalised(a), normalised(b)) for a, b in zip(references, readings, strict=True)]
-    return rate(sum(edit_distance(a, b) for a, b in pairs), sum(len(a) for a, _ in pairs))
-
-
-def character_error_rate_ignoring_spaces(references: Sequence[str], readings: Sequence[str]) -> float:
-    """CER where spacing alone is no error, the figure to judge Korean by."""
-    return character_error_rate([*map(without_spaces, references)], [*map(without_spaces, readings)])
-
-
-def jamo_error_rate(reference: str, reading: str) -> float:
-    """CER over jamo: a wrong final consonant costs one of three, not a whole syllable."""
-    a, b = (unicodedata.normalize("NFD", normalised(text)) for text in (reference, reading))
-    return rate(edit_distance(a, b), len(a))
-
-
-def word_error_rate(reference: str, reading: str) -> float:
-    """WER: word edits / words of the reference."""
+def word_error_rate(reference: str, reading: str, unreadable: Container[str] = ()) -> float:
+    """WER: word edits / words of the reference, words with a character that cannot be read left out."""
     a, b = normalised(reference).split(), normalised(reading).split()
-    return rate(edit_distance(a, b), len(a))
+    left_out = {word for word in a if any(character in unreadable for character in word)}
+    return rate(edits(a, b, left_out), readable_length(a, left_out))
 
 
 def critical_tokens(text: str) -> tuple[str, ...]:
@@ -72,19 +67,22 @@ def critical_tokens(text: str) -> tuple[str, ...]:
     return tuple(without_spaces(match.group()) for match in _CRITICAL.finditer(normalised(text)))
 
 
-def critical_tokens_missed(reference: str, reading: str) -> tuple[str, ...]:
-    """The critical tokens of the reference that the reading lacks; each is exact or wrong, spacing apart."""
+def critical_tokens_missed(reference: str, reading: str, unreadable: Container[str] = ()) -> tuple[str, ...]:
+    """The critical tokens of the reference that the reading lacks; each is exact or wrong.
+
+    Spacing makes no difference, nor does what stands in the place of a character that cannot be read.
+    """
     read = Counter(critical_tokens(reading))
     compact = without_spaces(normalised(reading))
     missed: list[str] = []
     for token, count in Counter(critical_tokens(reference)).items():
-        found = max(read[token], len(_alone(token).findall(compact)))
+        found = max(read[token], len(_alone(token, unreadable).findall(compact)))
         missed.extend([token] * max(0, count - found))
     return tuple(missed)
 
 
-def _alone(token: str) -> re.Pattern[str]:
+def _alone(token: str, unreadable: Container[str]) -> re.Pattern[str]:
     """The token where it is not part of a longer number."""
     before = r"(?<![\d,.-])" if token[0].isdigit() else ""
     after = r"(?![,.-]?\d)" if token[-1].isdigit() else ""
-    return re.compile(before + re.escape(token) + after)
+    return re.compile(before + "".join(".?" if c in unreadable else re.escape(c) for c in token) + after)

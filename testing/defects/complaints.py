@@ -21,7 +21,7 @@ def complaints(ad: DrawnAd, copy: str, ocr: Ocr) -> tuple[str, ...]:
     """The reasons of the verdict, none for a good ad; a stage that refuses the ad counts as a reason, too."""
     original, detections = ad.scene.image, ad.scene.truth()[0]
     try:
-        recognition = score(ad.layout, ocr.read(ad.image, lines_to_read(ad.layout)), ocr.info)
+        recognition = score(ad.layout, ocr.read(ad.image, lines_to_read(ad.layout)), ocr.info, ocr.knows)
         faithful = fidelity(original, ad.image, ad.layout, copy, ad.fonts)
         readability = measure(original, ad.image, ad.layout, ad.fonts).model_copy(update={"fidelity": faithful})
         covered = overlap(ad.layout, detections)

@@ -94,6 +94,11 @@ def no_code_server(instance: dg.DagsterInstance) -> Iterator[WorkspaceProcessCon
         yield context
 
 
+def remote_origin(job: str) -> RemoteJobOrigin:
+    """The name of a job's code location, which Dagster's queue wants of each run."""
+    return RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(LOCATION), "shop"), job)
+
+
 @dataclass
 class Runs:
     """Launches runs of the code location's jobs, and reads what became of them."""
@@ -120,9 +125,8 @@ class Runs:
         return self.create(job, remote_job_origin=repository.get_full_job(job).get_remote_origin(), **more)
 
     def create_for_queue(self, job: str, **more: Any) -> dg.DagsterRun:
-        """One that can be submitted: Dagster's queue wants the name of its code location."""
-        repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(LOCATION), "shop")
-        return self.create(job, remote_job_origin=RemoteJobOrigin(repository, job), **more)
+        """One that can be submitted."""
+        return self.create(job, remote_job_origin=remote_origin(job), **more)
 
     def launch(self, job: str, **more: Any) -> str:
         run = self.create(job, **more)

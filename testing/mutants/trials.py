@@ -8,14 +8,14 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_file_location
 from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -43,15 +43,34 @@ class _Changed(Loader, MetaPathFinder):
 
 
 class _Clock:
-    """A plug-in that says when a test begins and notes how long it takes, its fixtures included."""
+    """A plug-in that says what begins, a test or a fixture that tests share, and notes how long each test takes."""
 
     def __init__(self, begins: Callable[[str], object]) -> None:
         self._begins = begins
+        self._test = ""
+        self._users: dict[str, set[str]] = {}
         self.seconds: dict[str, float] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        self._begins(function_of(item.nodeid))
+        self._test = function_of(item.nodeid)
+        self._begins(self._test)
+        for name in getattr(item, "fixturenames", ()):
+            self._users.setdefault(name, set()).add(self._test)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
+        # It is made for the first test that asks for it, and belongs to all of them.
+        self._begins(fixturedef.argname)
+        try:
+            return (yield)
+        finally:
+            self._begins(self._test)
+
+    def tests(self, contexts: Iterable[str]) -> dict[str, float]:
+        """The tests behind these names of tests and fixtures, with the seconds that each takes."""
+        names = {test for name in contexts for test in self._users.get(name, {name})}
+        return {name: self.seconds[name] for name in names if name in self.seconds}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         test = function_of(report.nodeid)
@@ -106,8 +125,7 @@ def _run_with_coverage(files: Sequence[Path], tests: Sequence[str], answer: Path
     data = measured.get_data()
     found = {
         str(file): {
-            line: {test: clock.seconds[test] for test in contexts if test in clock.seconds}
-            for line, contexts in data.contexts_by_lineno(str(file.resolve())).items()
+            line: clock.tests(contexts) for line, contexts in data.contexts_by_lineno(str(file.resolve())).items()
         }
         for file in files
     }

@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 
 from resources.detector.yolo import YoloDetector, YoloSettings
-from resources.ocr import hangul, latin, syllables
 from resources.ocr.embedded import EmbeddedOcr
 from resources.ocr.paddle import PaddleOcr, PaddleSettings
+from resources.ocr.ppocr import PpOcr
+from resources.ocr.tesseract import Tesseract
 from resources.settings import Settings
 from resources.vlm.local import LocalSettings, LocalVision
 from resources.wiring import preload
+from testing.drawing import drawn_line, stacked
 from testing.models import paddle_folder, tiny_llava
 from testing.models.shapes import table
-from tests.unit.test_ocr import drawn
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
 VARIANTS, THREADS = 50, 8
@@ -34,7 +35,7 @@ def each_variant(work: Callable[[], Any]) -> list[Any]:
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The kind of each backend that is loaded, once for each time."""
     counted: list[str] = []
-    kinds: tuple[type[Any], ...] = (LocalVision, YoloDetector, PaddleOcr)
+    kinds: tuple[type[Any], ...] = (LocalVision, YoloDetector, PaddleOcr, Tesseract, PpOcr)
 
     def count(kind: type[Any]) -> None:
         real = kind._load
@@ -78,24 +79,18 @@ def test_the_detector(shapes_weights: Path, loads: list[str]) -> None:
 
 def test_the_recogniser_for_both_scripts_of_one_model(rec: Path, loads: list[str]) -> None:
     ocr = PaddleOcr(PaddleSettings(str(rec), str(rec)))
-    image, line = drawn("Fresh coffee", "latin")
+    image, line = drawn_line("Fresh coffee", script="latin")
     read = each_variant(lambda: ocr.read(image, (line,)))
     assert loads == ["PaddleOcr"]
     assert {reading[0].text for reading in read} == {"Fresh coffee"}
 
 
-def test_the_embedded_recogniser() -> None:
-    for cached in (latin._load, hangul._engine, syllables._renderings):
-        cached.cache_clear()
+def test_the_embedded_recogniser(loads: list[str]) -> None:
     ocr = EmbeddedOcr(Settings().tessdata_folders)
-    korean, english = drawn("커피 한 잔", "hangul"), drawn("Fresh coffee", "latin")
-    read = each_variant(lambda: [ocr.read(each.image, (each.line,))[0].text for each in (korean, english)])
+    image, lines = stacked(drawn_line("커피 한 잔"), drawn_line("Fresh coffee", script="latin"))
+    read = each_variant(lambda: [found.text for found in ocr.read(image, lines)])
     assert {tuple(texts) for texts in read} == {("커피 한 잔", "Fresh coffee")}
-    assert latin._load.cache_info().misses == 1
-    assert hangul._engine.cache_info().misses == 1
-    # One table for each face it compares with.
-    renderings = syllables._renderings.cache_info()
-    assert renderings.misses == renderings.currsize
+    assert sorted(loads) == ["PpOcr", "Tesseract"]
 
 
 def real_backends(llava: Path, detector: Path, rec: Path, device: str) -> Settings:

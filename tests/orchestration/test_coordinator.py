@@ -108,6 +108,35 @@ def test_a_run_is_launched_once_although_both_ways_want_it(queue: Queue) -> None
     before = server.children()
     queue.instance.launch_run(run.run_id, queue.context.create_request_context())
     assert server.children() == before
+    # Nor does it go back into the queue when there is no room for it any more.
+    queue.instance.event_log_storage.set_concurrency_slots("seats", 0)
+    queue.instance.launch_run(run.run_id, queue.context.create_request_context())
+    assert queue.get(run.run_id).status == STARTED
+
+
+def test_without_a_limit_every_run_starts_at_once(
+    dagster_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PROCESS_VARIABLE, "daemon")
+    config = {
+        "run_launcher": {"module": "testing.forking.recording", "class": "RecordingLauncher"},
+        "run_coordinator": {
+            "module": "orchestration.coordinator",
+            "class": "PromptRunCoordinator",
+            "config": {"max_concurrent_runs": -1},
+        },
+        "run_monitoring": {"enabled": False},
+    }
+    with forking_instance(dagster_url, tmp_path, config) as instance, no_code_server(instance) as context:
+        queue = Queue(instance, context)
+        assert [queue.submit().status for _ in range(12)] == [STARTED] * 12
+
+
+def test_it_says_which_storage_it_needs(tmp_path: Path) -> None:
+    coordinator = {"module": "orchestration.coordinator", "class": "PromptRunCoordinator"}
+    refused = pytest.raises(dg.DagsterInvariantViolationError, match=r"needs PooledRunStorage .* not SqliteRunStorage")
+    with dg.instance_for_test(overrides={"run_coordinator": coordinator}, temp_dir=str(tmp_path)) as instance, refused:
+        _ = instance.run_coordinator
 
 
 def test_a_run_that_cannot_be_launched_at_once_is_queued_and_started_later(

@@ -28,6 +28,17 @@ def rewrite_with_an_older_time(package: Path) -> None:
     os.utime(package / "one.py", (1, 1))
 
 
+def rewrite_at_the_same_time(package: Path) -> None:
+    before = (package / "one.py").stat()
+    (package / "one.py").write_text("longer")
+    os.utime(package / "one.py", ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def rewrite_with_the_same_size(package: Path) -> None:
+    (package / "one.py").write_text("2")
+    os.utime(package / "one.py", (2e9, 2e9))
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -37,8 +48,10 @@ def rewrite_with_an_older_time(package: Path) -> None:
         lambda package: (package / "one.py").unlink(),
         lambda package: (package / "one.py").rename(package / "1.py"),
         rewrite_with_an_older_time,
+        rewrite_at_the_same_time,
+        rewrite_with_the_same_size,
     ],
-    ids=["written", "SQL written", "made", "removed", "renamed", "replaced by an older file"],
+    ids=["written", "SQL written", "made", "removed", "renamed", "older", "same time", "same size"],
 )
 def test_it_changes_with_a_source_file(folder: Path, change: Callable[[Path], None]) -> None:
     before = stamp(folder)

@@ -38,3 +38,9 @@ def test_copy_without_a_visible_character_is_no_copy(empty: str) -> None:
 )
 def test_a_short_first_sentence_is_the_headline(copy: str, parts: Parts) -> None:
     assert split_copy(copy) == parts
+
+
+def test_every_variation_selector_is_dropped_and_its_neighbours_are_not() -> None:
+    selectors = "".join(map(chr, range(0xFE00, 0xFE10)))
+    assert normalise_copy(f"a{selectors}b") == "ab"
+    assert normalise_copy("a\ufdffb\ufe10c") == "a\ufdffb\ufe10c"

@@ -1,9 +1,11 @@
 """Which of the installed faces is chosen, on catalogues made up for the question."""
 
 import pytest
+from PIL import ImageFont
 
-from stages.type.fonts import Fonts, Typeface
+from stages.type.fonts import Fonts, Typeface, typeface
 from stages.values import FontFace, FontStyle
+from testing.drawing import NANUM
 
 
 def face(
@@ -65,3 +67,14 @@ def test_the_nearest_weight_of_the_family_is_taken(weights: list[int], bold: boo
 def test_a_known_family_goes_before_one_that_is_not_known_and_names_decide_among_the_unknown() -> None:
     assert chosen(face("Aaa"), face("NanumGothic"), face("NanumSquare"))[0] == "NanumSquare"
     assert chosen(face("Zzz"), face("Aaa"))[0] == "Aaa"
+
+
+def test_a_face_is_as_bold_as_its_cut_says_whatever_its_file_is_called() -> None:
+    for file, bold in (("NanumGothic.ttf", False), ("NanumGothicBold.ttf", True)):
+        found = typeface("/elsewhere/font.ttf", 0, ImageFont.truetype(str(NANUM / file), 40))
+        assert (found.face.family, found.face.bold, found.hangul, found.regular_cut) == (
+            "NanumGothic",
+            bold,
+            True,
+            True,
+        )

@@ -110,7 +110,7 @@ def test_the_room_around_a_line_for_the_recogniser_is_a_seventh_of_its_type_and_
 def test_the_confidence_of_a_reading_counts_each_character_once() -> None:
     layout = text_at(*[Rect(x=0.1, y=y, width=0.5, height=0.1) for y in (0.1, 0.3)], texts=("abcdefghi", "x"))
     reads = (LineRead(text="abcdefghi", confidence=1.0), LineRead(text="x", confidence=0.5))
-    assert score(layout, reads, MODEL).confidence == pytest.approx(0.95)
+    assert score(layout, reads, MODEL, lambda *_: True).confidence == pytest.approx(0.95)
 
 
 def test_the_margin_around_an_object_is_of_the_shorter_side() -> None:

@@ -98,23 +98,33 @@ def test_the_picture_of_a_plan_outlines_objects_and_regions_and_tints_only_the_c
     assert outline(first.region) == {WHITE}
     assert outline(second.region) == {GREEN}
     assert outline(objects[0].box) == {RED}
-    middle_of_first, middle_of_second = shown[96, 150], shown[336, 150]
-    assert middle_of_first.tolist() == [90, 90, 90]
+    middle_of_first, middle_of_second, middle_of_object = shown[96, 150], shown[336, 150], shown[360, 370]
+    assert middle_of_first.tolist() == middle_of_object.tolist() == [90, 90, 90]
     assert middle_of_second[1] > 100 > middle_of_second[0]
 
 
 def test_each_caption_lies_on_a_dark_ground_inside_the_corner_of_its_box() -> None:
-    image = flat(480, 480, (200, 200, 200))
+    image = flat(960, 960, (200, 200, 200))
     region = Rect(x=0.25, y=0.25, width=0.5, height=0.5)
     proposal = Proposal(region=region, score=1.0, occlusion=0.0, source="test", words="")
     other = proposal.model_copy(update={"region": Rect(x=0.0, y=0.0, width=0.1, height=0.1)})
     plan = Plan(proposals=(proposal, other), chosen=1, size=size_of(image))
-    shown = planner_picture(image, found_in(image)[0], plan)
-    inside = shown[123:357, 123:357].astype(int).sum(axis=2)
+    # Inside the outline, which is four px wide here.
+    inside = planner_picture(image, found_in(image)[0], plan)[244:716, 244:716].astype(int).sum(axis=2)
     ys, xs = np.nonzero(inside < 300)
-    # Two outlines' widths from the corner, less the three px that the ground is larger than the words.
-    assert (xs.min(), ys.min()) == (pytest.approx(1, abs=2), pytest.approx(1, abs=6))
     ys_of_words, xs_of_words = np.nonzero(inside > 700)
+    # The words begin twice the outline's width from the corner, and their ground three px before them.
+    assert xs.min() == pytest.approx(8 - 4 - 3, abs=2)
     assert xs.min() < xs_of_words.min() <= xs_of_words.max() < xs.max()
     assert ys.min() < ys_of_words.min() <= ys_of_words.max() < ys.max()
-    assert ys.max() < 30
+    assert ys.max() < 40
+
+
+def test_there_are_never_more_than_eight_proposals_and_a_panel_is_announced_where_there_is_one() -> None:
+    for copy in ("커피", "겨울 딸기. 오늘만 만 원!"):
+        for objects in ([], [thing(0.4, 0.0, 0.6, 1.0)], [thing(0.3, 0.3, 0.4, 0.4)], [thing(0.0, 0.0, 1.0, 1.0)]):
+            proposals = planned(flat(900, 900), objects, copy).proposals
+            assert len(proposals) <= 8
+            for proposal in proposals:
+                covers = proposal.source == "least harmful region" and proposal.occlusion > 0
+                assert ("so the text gets a panel" in proposal.words) is covers

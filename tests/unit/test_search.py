@@ -146,7 +146,7 @@ def test_a_place_is_aligned_on_the_axis_or_narrow_on_a_margin_and_on_a_margin_or
     assert grid == Grid(96, 96)
 
 
-@given(st.integers(100, 3000), st.integers(100, 3000), st.floats(0.0, 0.12))
+@given(st.integers(8, 3000), st.integers(8, 3000), st.floats(0.0, 0.12))
 def test_margins_are_the_fewest_whole_cells_that_are_wide_enough_and_leave_something(
     width_px: int, height_px: int, share: float
 ) -> None:

@@ -94,6 +94,15 @@ def test_the_type_is_as_large_as_the_box_allows(fonts: Fonts, parts: Parts) -> N
     assert set_here(fonts, parts, box=wide).headline.font_size_px == ALLOWED.largest_px
 
 
+def test_words_stay_whole_unless_breaking_them_makes_the_type_much_larger(fonts: Fonts) -> None:
+    box = (0, 0, 200, 200)
+    whole = set_here(fonts, Parts("가나다라 마바사아", ""), box=box)
+    assert [line.text for line in whole.lines] == ["가나다라", "마바사아"]
+    broken = set_here(fonts, Parts("가나다라마바사아자차카타", ""), box=box)
+    assert len(broken.lines) > 1
+    assert broken.headline.font_size_px > 200 / 12
+
+
 def test_text_that_fits_in_no_allowed_size_is_not_set(fonts: Fonts) -> None:
     faces = Faces(fonts.choose("sans"), fonts.choose("sans", bold=False))
     assert set_in(ONE, (0, 0, 40, 40), "left", faces, ALLOWED, fonts) is None

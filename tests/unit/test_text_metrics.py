@@ -5,80 +5,105 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.type.text_metrics import (
-    character_error_rate,
-    character_error_rate_ignoring_spaces,
     critical_tokens,
     critical_tokens_missed,
-    edit_distance,
-    jamo_error_rate,
+    edits,
     normalised,
+    rate,
+    readable_length,
+    without_spaces,
     word_error_rate,
 )
 
-short = st.text(alphabet="abc가나 ", max_size=12)
+readable = st.text(alphabet="abc가나 ", max_size=12)
+drawn = st.text(alphabet="abc가나쫄넉", max_size=12)
+UNREADABLE = "쫄넉"
+
+
+def cer(references: list[str], readings: list[str]) -> float:
+    pairs = [(normalised(a), normalised(b)) for a, b in zip(references, readings, strict=True)]
+    return rate(sum(edits(a, b) for a, b in pairs), sum(readable_length(a) for a, _ in pairs))
 
 
 @pytest.mark.parametrize(
-    ("reference", "reading", "cer"),
+    ("reference", "reading", "expected"),
     [
         ("abc", "axc", 1 / 3),
         ("김치찌개", "김치찌게", 0.25),
         ("떡볶이", "떡볶기", 1 / 3),
         ("할인", "할 인", 0.5),
+        ("a", "bcd", 3.0),
+        ("９，９００", "9,900", 0.0),
+        ("￦", "₩", 0.0),
+        ("김치찌개", unicodedata.normalize("NFD", "김치찌개"), 0.0),
+        ("", "", 0.0),
+        ("", "무엇", 1.0),
     ],
 )
-def test_character_error_rates_are_the_reference_values(reference: str, reading: str, cer: float) -> None:
-    assert character_error_rate([reference], [reading]) == pytest.approx(cer)
-
-
-def test_a_difference_in_spacing_is_no_error_when_spaces_are_ignored() -> None:
-    assert character_error_rate_ignoring_spaces(["할인"], ["할 인"]) == 0.0
-
-
-@pytest.mark.parametrize(
-    ("reference", "reading", "rate"), [("김치찌개", "김치찌게", 1 / 9), ("떡볶이", "떡볶기", 0.125)]
-)
-def test_over_jamo_a_wrong_vowel_or_final_costs_less(reference: str, reading: str, rate: float) -> None:
-    assert jamo_error_rate(reference, reading) == pytest.approx(rate)
+def test_character_error_rates_are_the_reference_values(reference: str, reading: str, expected: float) -> None:
+    assert cer([reference], [reading]) == pytest.approx(expected)
 
 
 def test_over_a_corpus_edits_and_lengths_are_summed_first() -> None:
     references = ["this is the reference", "there is another one"]
     readings = ["this is the prediction", "there is an other sample"]
-    assert character_error_rate(references, readings) == pytest.approx(0.34146341463414637)
+    assert cer(references, readings) == pytest.approx(0.34146341463414637)
 
 
-def test_decomposed_korean_reads_as_the_same_text() -> None:
-    assert character_error_rate(["김치찌개"], [unicodedata.normalize("NFD", "김치찌개")]) == 0.0
-
-
-def test_full_width_forms_are_the_same_text() -> None:
-    assert normalised("９，９００") == "9,900"
-    assert normalised("￦") == "₩"
-
-
-@pytest.mark.parametrize(("reading", "cer"), [("", 0.0), ("무엇", 1.0)])
-def test_an_empty_reference_is_right_only_when_nothing_was_read(reading: str, cer: float) -> None:
-    assert character_error_rate([""], [reading]) == cer
-
-
-def test_an_error_rate_may_exceed_one() -> None:
-    assert character_error_rate(["a"], ["bcd"]) == 3.0
+def test_a_difference_in_spacing_is_no_error_when_spaces_are_ignored() -> None:
+    assert edits(without_spaces("할인"), without_spaces("할 인")) == 0
 
 
 def test_words_are_compared_as_wholes() -> None:
     assert word_error_rate("오늘만 반값 할인", "오늘만 반갑 할인") == pytest.approx(1 / 3)
 
 
-@given(short, short)
-def test_edit_distance_is_symmetric_and_bounded_by_the_longer_text(a: str, b: str) -> None:
-    assert edit_distance(a, b) == edit_distance(b, a)
-    assert abs(len(a) - len(b)) <= edit_distance(a, b) <= max(len(a), len(b))
+@given(readable, readable)
+def test_edits_are_symmetric_and_bounded_by_the_longer_text(a: str, b: str) -> None:
+    assert edits(a, b) == edits(b, a)
+    assert abs(len(a) - len(b)) <= edits(a, b) <= max(len(a), len(b))
 
 
-@given(short, short, short)
-def test_edit_distance_obeys_the_triangle_inequality(a: str, b: str, c: str) -> None:
-    assert edit_distance(a, c) <= edit_distance(a, b) + edit_distance(b, c)
+@given(readable, readable, readable)
+def test_edits_obey_the_triangle_inequality(a: str, b: str, c: str) -> None:
+    assert edits(a, c) <= edits(a, b) + edits(b, c)
+
+
+@given(drawn, readable)
+def test_leaving_characters_out_makes_no_more_edits(reference: str, reading: str) -> None:
+    assert 0 <= edits(reference, reading, UNREADABLE) <= edits(reference, reading)
+
+
+@given(drawn, st.data())
+def test_whatever_is_read_for_a_character_that_cannot_be_read_is_no_edit(reference: str, data: st.DataObject) -> None:
+    guesses = st.sampled_from(["", "x", "하"])
+    reading = "".join(data.draw(guesses) if character in UNREADABLE else character for character in reference)
+    assert edits(reference, reading, UNREADABLE) == 0
+
+
+@given(drawn)
+def test_only_what_can_be_read_counts_towards_the_length(reference: str) -> None:
+    assert readable_length(reference, UNREADABLE) == len(reference) - sum(map(reference.count, UNREADABLE))
+
+
+@pytest.mark.parametrize(
+    ("reading", "expected"),
+    [
+        ("졸깃한 면", 0),
+        ("깃한 면", 0),
+        ("조르깃한 면", 0),
+        ("졸깃한 멸", 1),
+        ("졸깃 면", 1),
+        ("졸깃한 면발", 1),
+        ("", 4),
+    ],
+)
+def test_the_other_characters_of_the_line_are_still_compared(reading: str, expected: int) -> None:
+    assert edits("쫄깃한 면", reading, UNREADABLE) == expected
+
+
+def test_a_word_with_a_character_that_cannot_be_read_is_left_out_of_the_word_errors() -> None:
+    assert word_error_rate("쫄깃한 면 한 그릇", "졸깃한 멸 한 그릇", UNREADABLE) == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize(
@@ -110,3 +135,8 @@ def test_prices_dates_phones_and_percentages_are_critical(text: str, tokens: tup
 )
 def test_a_critical_token_is_exact_or_wrong(reading: str, missed: tuple[str, ...]) -> None:
     assert critical_tokens_missed("오늘 9,900원 30% 할인", reading) == missed
+
+
+@pytest.mark.parametrize(("reading", "missed"), [("W9,900부터", ()), ("9,900부터", ()), ("W9,800부터", ("₩9,900",))])
+def test_of_a_critical_token_only_what_can_be_read_must_be_exact(reading: str, missed: tuple[str, ...]) -> None:
+    assert critical_tokens_missed("₩9,900 부터", reading, "₩") == missed

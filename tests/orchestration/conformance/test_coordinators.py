@@ -146,13 +146,13 @@ def test_a_run_that_is_canceled_after_its_launch_is_terminated_by_the_launcher(q
 
 
 def test_submitting_a_run_again_changes_nothing(queue: Queue) -> None:
-    runs = [queue.submit() for _ in range(3)]
     workspace = queue.context.create_request_context()
-    for run in runs:
-        before = queue.get(run).status
-        assert (
-            queue.instance.run_coordinator.submit_run(dg.SubmitRunContext(queue.get(run), workspace)).status == before
-        )
+    runs = []
+    for _ in range(3):
+        runs.append(queue.submit())
+        for before in map(queue.get, runs):
+            again = queue.instance.run_coordinator.submit_run(dg.SubmitRunContext(before, workspace))
+            assert again.status == before.status
     assert queue.turn() == runs[:2]
 
 
