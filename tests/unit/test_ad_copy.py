@@ -44,3 +44,9 @@ def test_every_variation_selector_is_dropped_and_its_neighbours_are_not() -> Non
     selectors = "".join(map(chr, range(0xFE00, 0xFE10)))
     assert normalise_copy(f"a{selectors}b") == "ab"
     assert normalise_copy("a\ufdffb\ufe10c") == "a\ufdffb\ufe10c"
+
+
+@pytest.mark.parametrize(("characters", "is_headline"), [(28, True), (29, False)])
+def test_a_first_sentence_of_at_most_28_characters_is_a_headline(characters: int, is_headline: bool) -> None:
+    sentence = "가" * (characters - 1) + "."
+    assert bool(split_copy(f"{sentence} 지금 오세요").secondary) is is_headline

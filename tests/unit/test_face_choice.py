@@ -1,7 +1,9 @@
 """Which of the installed faces is chosen, on catalogues made up for the question."""
 
+from typing import Any
+
 import pytest
-from PIL import ImageFont
+from PIL import Image, ImageFont
 
 from stages.type.fonts import Fonts, Typeface, typeface
 from stages.values import FontFace, FontStyle
@@ -78,3 +80,46 @@ def test_a_face_is_as_bold_as_its_cut_says_whatever_its_file_is_called() -> None
             True,
             True,
         )
+
+
+class Named:
+    """A font of which only the name is known, and which draws nothing."""
+
+    def __init__(self, family: str, cut: str) -> None:
+        self._name = family, cut
+
+    def getname(self) -> tuple[str, str]:
+        return self._name
+
+    def getmask(self, _: str) -> Any:
+        return Image.new("L", (1, 1)).im
+
+
+def described(family: str, cut: str = "Regular") -> Typeface:
+    return typeface(f"/fonts/{family}.ttf", 0, Named(family, cut))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("family", "style"),
+    [
+        ("Some Batang", "serif"),
+        ("Some Serif", "serif"),
+        ("Sans Serif Text", "sans"),
+        ("Some Rounded", "rounded"),
+        ("Some Gothic", "sans"),
+    ],
+)
+def test_the_style_of_an_unknown_family_is_guessed_from_its_name(family: str, style: FontStyle) -> None:
+    assert described(family).style == style
+
+
+@pytest.mark.parametrize(("cut", "bold"), [("Medium", False), ("SemiBold", True), ("Bold", True), ("Light", False)])
+def test_a_cut_is_bold_from_semibold_on(cut: str, bold: bool) -> None:
+    assert described("Some Gothic", cut).face.bold is bold
+
+
+def test_slanted_condensed_and_monospaced_cuts_are_no_regular_ones() -> None:
+    assert described("Some Gothic").regular_cut
+    for cut in ("Italic", "Bold Oblique", "Condensed"):
+        assert not described("Some Gothic", cut).regular_cut
+    assert not described("Some Mono").regular_cut

@@ -113,6 +113,15 @@ def test_the_confidence_of_a_reading_counts_each_character_once() -> None:
     assert score(layout, reads, MODEL, lambda *_: True).confidence == pytest.approx(0.95)
 
 
+def test_the_lines_that_differ_are_counted_and_the_worst_is_quoted() -> None:
+    inks = [Rect(x=0.1, y=y, width=0.5, height=0.1) for y in (0.1, 0.3, 0.5)]
+    layout = text_at(*inks, texts=("abcd", "efgh", "ijkl"))
+    reads = tuple(LineRead(text=text, confidence=1.0) for text in ("abcd", "efgx", "xxxx"))
+    assert (
+        score(layout, reads, MODEL, lambda *_: True).reason == "2 of 3 lines differ, most of all 'ijkl', read as 'xxxx'"
+    )
+
+
 def test_the_margin_around_an_object_is_of_the_shorter_side() -> None:
     _, mask = found_in(flat(1000, 500), [thing(0.4, 0.4, 0.2, 0.2)])
     ys, xs = np.nonzero(mask)

@@ -3,10 +3,13 @@
 import pytest
 
 from stages.imaging.geometry import inner_corners
+from stages.imaging.morphology import ring
 from stages.overlay import alignment, render
+from stages.readability_eval import measure
 from stages.type.fonts import Fonts
+from stages.type.glyphs import glyph_mask
 from stages.values import Layout, Plan, Proposal, Rect
-from testing.pictures import analysis, checkerboard, one_region, size_of
+from testing.pictures import analysis, checkerboard, flat, one_region, size_of
 
 LONG, SHORT = "갓 구운 크루아상과 커피 한 잔", "커피"
 SIDE_PX = 600
@@ -81,6 +84,33 @@ def test_a_plate_stays_inside_its_region_with_room_around_the_text(fonts: Fonts)
     assert layout.ink.bottom < rect.bottom <= region.bottom + 1e-9
     assert radius_px == round(0.3 * layout.font_size_px)
     assert feather_px == 0.0
+
+
+@pytest.mark.parametrize("width", [0.15, 0.3, 0.5])
+def test_a_plate_reaches_past_every_pixel_that_is_measured_even_where_the_text_fills_its_region(
+    fonts: Fonts, width: float
+) -> None:
+    layout = laid_out(fonts, Rect(x=0.2, y=0.3, width=width, height=0.06), SHORT, covers=True)
+    assert layout.panel is not None
+    left, top, right, bottom = (round(side) for side in layout.ink.corners_px(layout.size))
+    plate = [round(side) for side in layout.panel.rect.corners_px(layout.size)]
+    assert plate[0] <= left - 4
+    assert plate[1] <= top - 4
+    assert plate[2] >= right + 4
+    assert plate[3] >= bottom + 4
+
+
+def test_the_colour_is_chosen_for_what_lies_beside_the_letters(fonts: Fonts) -> None:
+    """White suits this black picture everywhere but on the few pixels around the letters, which are white."""
+    black = flat(SIDE_PX, SIDE_PX, (0, 0, 0))
+    layout, _ = render(black, one_region(black, MIDDLE), SHORT, fonts, analysis())
+    assert (layout.fill, layout.panel) == ((255, 255, 255), None)
+    haloed = black.copy()
+    haloed[ring(glyph_mask(layout, fonts) > 0, 3)] = 255
+    again, ad = render(haloed, one_region(haloed, MIDDLE), SHORT, fonts, analysis())
+    assert again.lines == layout.lines
+    assert again.fill != (255, 255, 255) or again.panel is not None
+    assert measure(haloed, ad, again, fonts).passes_aa
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,15 @@ def test_the_last_resort_is_everything_inside_the_margins() -> None:
     assert 0.85 < last.occlusion < 0.95
 
 
+def test_what_a_place_covers_counts_against_it_and_the_last_resort_is_worse_than_any() -> None:
+    *others, last = planned(flat(600, 600), [thing(0.0, 0.0, 1.0, 1.0)], "커피").proposals
+    for proposal in others:
+        assert proposal.reasons["on_objects"] < -1
+        assert proposal.reasons["of_objects"] < 0
+        assert sum(proposal.reasons.values()) == pytest.approx(proposal.score, abs=0.001)
+        assert last.score < proposal.score
+
+
 GREEN, WHITE, RED = (0, 190, 95), (255, 255, 255), (235, 64, 52)
 
 
@@ -91,9 +100,11 @@ def test_the_picture_of_a_plan_outlines_objects_and_regions_and_tints_only_the_c
     shown = planner_picture(image, found_in(image, objects)[0], plan)
 
     def outline(rect: Rect) -> set[tuple[int, ...]]:
-        """The colours half a pixel inside two opposite corners."""
+        """The colours in the outermost row or column in the middle of each side."""
         left, top, right, bottom = rect.corners_px(plan.size)
-        return {tuple(shown[int(y), int(x)].tolist()) for x, y in ((left, top), (right - 1.5, bottom - 1.5))}
+        x, y = (left + right) / 2, (top + bottom) / 2
+        sides = ((left, y), (x, top), (right - 1, y), (x, bottom - 1))
+        return {tuple(shown[int(row), int(column)].tolist()) for column, row in sides}
 
     assert outline(first.region) == {WHITE}
     assert outline(second.region) == {GREEN}
@@ -115,8 +126,9 @@ def test_each_caption_lies_on_a_dark_ground_inside_the_corner_of_its_box() -> No
     ys_of_words, xs_of_words = np.nonzero(inside > 700)
     # The words begin twice the outline's width from the corner, and their ground three px before them.
     assert xs.min() == pytest.approx(8 - 4 - 3, abs=2)
-    assert xs.min() < xs_of_words.min() <= xs_of_words.max() < xs.max()
-    assert ys.min() < ys_of_words.min() <= ys_of_words.max() < ys.max()
+    ends = [xs_of_words.min() - xs.min(), xs.max() - xs_of_words.max()]
+    ends += [ys_of_words.min() - ys.min(), ys.max() - ys_of_words.max()]
+    assert min(ends) >= 2
     assert ys.max() < 40
 
 

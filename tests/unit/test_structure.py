@@ -26,12 +26,18 @@ def test_importing_the_definitions_loads_no_heavy_library_and_needs_no_environme
     assert done.stderr == ""
 
 
-def imports(path: Path) -> set[str]:
-    """The top-level packages that a file imports, wherever in it."""
+def imported_modules(path: Path) -> set[str]:
+    """The modules that a file imports, wherever in it."""
     nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
-    return {name.split(".")[0] for name in names}
+    return names | {
+        node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level
+    }
+
+
+def imports(path: Path) -> set[str]:
+    """The top-level packages that a file imports, wherever in it."""
+    return {name.split(".")[0] for name in imported_modules(path)}
 
 
 @pytest.mark.parametrize("path", sorted((PROJECT / "stages").rglob("*.py")), ids=lambda p: p.stem)
@@ -68,6 +74,17 @@ def test_every_package_that_the_code_imports_is_a_direct_dependency() -> None:
     known = packages_distributions()
     outside = {module: known.get(module, [module]) for module in imported - ours - sys.stdlib_module_names}
     assert [module for module, names in outside.items() if not direct & {name.lower() for name in names}] == []
+
+
+def test_no_test_imports_another_and_none_imports_a_conftest() -> None:
+    tests = {
+        ".".join(path.relative_to(PROJECT).with_suffix("").parts)
+        for pattern in ("test_*.py", "conftest.py")
+        for path in (PROJECT / "tests").rglob(pattern)
+    }
+    for folder in ("tests", "testing", "benchmarks"):
+        for path in (PROJECT / folder).rglob("*.py"):
+            assert imported_modules(path) & tests == set(), path
 
 
 def test_the_assets_are_the_eight_stages_in_run_order() -> None:
