@@ -32,9 +32,9 @@ migrate: setup  ## bring the database of DATABASE_URL to the current schema
 models: ## install what LLaVA, YOLO and model servers need (some GB)
 	@scripts/setup models
 
-test: models  ## all tests
+test: models  ## all tests, on two cores, and how much of the code they reach
 	@scripts/setup test
-	@$(PYTHON_RUN) -m pytest -q
+	@$(PYTHON_RUN) -m pytest -q -n 2 --dist loadfile --cov --cov-report=term:skip-covered
 
 test-core: setup  ## all tests but those of the models, and those in a browser
 	@$(PYTHON_RUN) -m pytest -q --ignore tests/models --ignore tests/web

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import dagster as dg
 import pytest
 from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
+from dagster_webserver.cli import dagster_webserver
+from dagster_webserver.webserver import DagsterWebserver
 
 from orchestration._dagster import (
     CheckRunHealthResult,
@@ -151,6 +153,17 @@ TRIPWIRES = [
         "FileComputeLogManager.capture_logs copies it, without `tail`",
     ),
     Tripwire(redirect_to_file, "54cbce1287b1", "FileComputeLogManager.capture_logs uses it"),
+    Tripwire(
+        DagsterWebserver.build_routes, "040a463edec4", "webserver.NOT_PAGES and its refusals are for these routes"
+    ),
+    Tripwire(DagsterWebserver.build_middleware, "091627dc51f0", "GuardedWebserver.build_middleware extends it"),
+    Tripwire(
+        DagsterWebserver.graphql_http_endpoint,
+        "558ea2bb9000",
+        "GuardedWebserver refuses what it would take from a foreign page",
+    ),
+    Tripwire(DagsterWebserver.graphql_ws_endpoint, "8e3fbfa7eeb1", "SameOrigin refuses it to foreign pages"),
+    Tripwire(dagster_webserver.callback, "8ee94f3a94ac", "webserver.main does what it does, without telemetry"),  # type: ignore[arg-type]
     Tripwire(get_tag_type, "6eb923ae120e", "worker_tag.WORKER_TAG is hidden by it"),
 ]
 

@@ -338,13 +338,11 @@ def test_nothing_but_the_ui_and_the_database_listens_on_a_port(live: Live) -> No
     record = live.state.record()
     assert record is not None
     processes = [psutil.Process(process.pid) for process in record.processes]
-    family = {each for process in processes for each in (process, *process.children(recursive=True))}
+    family = {each.pid for process in processes for each in (process, *process.children(recursive=True))}
     open_ports = {
         (connection.laddr.ip, connection.laddr.port)
-        for process in family
-        if process.name() != "postgres"
-        for connection in process.net_connections("inet")
-        if connection.status == "LISTEN"
+        for connection in psutil.net_connections("inet")
+        if connection.status == "LISTEN" and connection.pid in family
     }
     assert open_ports == {("127.0.0.1", int(record.url.rpartition(":")[2]))}
 
