@@ -131,3 +131,10 @@ def test_luminance_weighs_the_colours_as_the_eye_does() -> None:
     for color, expected in (((255, 0, 0), 0.2126), ((0, 255, 0), 0.7152), ((0, 0, 255), 0.0722)):
         luminance = placement_maps(flat(96, 96, color), *found_in(flat(96, 96))).maps.luminance
         assert luminance == pytest.approx(np.full((96, 96), expected))
+
+
+def test_what_only_the_mask_knows_matters_fully_unless_it_lies_beside_an_object() -> None:
+    image = flat(SIDE_PX, SIDE_PX)
+    detections, mask = found_in(image, [DISH])
+    mask[750:850, 700:800] = 255
+    assert placement_maps(image, detections, mask).importance[80, 75] >= 0.85

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.imaging.geometry import Corners
-from stages.type.ad_copy import Parts
+from stages.type.ad_copy import Parts, estimated_width_em
 from stages.type.fonts import Fonts
 from stages.type.line_breaking import Level, balanced, fewest_lines, measured
 from stages.type.setting import (
@@ -222,3 +222,28 @@ def test_copy_that_fits_only_in_the_smallest_type_is_set_in_it(fonts: Fonts) -> 
         # One line is as high as its type.
         block = set_here(fonts, ONE, box=(0, 0, 3000, size_px), allowed=TypeSizeRange(size_px, 60))
         assert block.headline.font_size_px == size_px
+
+
+@pytest.mark.parametrize("align", ["left", "center", "right"])
+def test_no_letter_leaves_its_box_however_narrow_or_low_the_box_is(fonts: Fonts, align: Align) -> None:
+    faces = Faces(fonts.choose("sans"), fonts.choose("sans", bold=False))
+    found = 0
+    for width_px in range(40, 200, 7):
+        for height_px in (17, 23, 41, 66, 97):
+            box = (11, 13, 11 + width_px, 13 + height_px)
+            for parts in (ONE, TWO, Parts("Qjgy, Ägypten!", "")):
+                block = set_in(parts, box, align, faces, ALLOWED, fonts)
+                if block is not None:
+                    found += 1
+                    left, top, right, bottom = block.ink
+                    assert box[0] <= left <= right <= box[2]
+                    assert box[1] <= top <= bottom <= box[3]
+    assert found > 50
+
+
+def test_widths_are_estimated_rather_too_large_for_bold_type_and_not_by_much(fonts: Fonts) -> None:
+    bold = fonts.load(fonts.choose("sans"), 200)
+    letters = "가나힣MWmw@iljtaekxAEKR0189 .,!()"
+    for letter in letters:
+        assert estimated_width_em(letter) >= bold.getlength(letter) / 200 - 0.02, letter
+    assert sum(map(estimated_width_em, letters)) <= 1.45 * bold.getlength(letters) / 200
