@@ -23,7 +23,7 @@ HEAD = re.compile(r"[^가-힣]*[^가-힣.,!?~·…“”:;()\-]+[^가-힣]*")  #
 
 
 class EmbeddedOcr:
-    """Loaded once for all threads. In a line with Hangul, PP-OCR reads letters and digits where a word begins."""
+    """Loaded once for all threads. In a line with Hangul, PP-OCR reads the letters and digits that begin a word."""
 
     survives_fork = True  # both engines work in the thread that calls them
 
@@ -51,7 +51,7 @@ class EmbeddedOcr:
 
     def _read_line(self, image: Picture, line: LineToRead) -> LineRead:
         found = cut_out(image, line_pixels(line, image), line.fill)
-        if not found.ink.any() or found.map.shape[1] > 100 * len(found.map):  # so long a line is a rule
+        if not found.ink.any() or found.map.shape[1] > 100 * len(found.map):  # so long a line is no text, but a rule
             return LineRead(text="", confidence=0.0)
         return self._read_hangul(found) if line.script == "hangul" else self.ppocr.read(found)[0]
 
@@ -68,7 +68,7 @@ class EmbeddedOcr:
         reads = self.ppocr.read(part)
         if head[0] == word and reads[0].confidence >= SURE and LATIN.fullmatch(reads[0].text):
             return reads[0].text
-        # It takes the syllables for anything: of what it reads, only as much as is most like what Tesseract reads.
+        # PP-OCR reads anything for a syllable: take only as much from its beginning as is most like Tesseract's head.
         latin = [match[0] for read in reads if (match := LATIN.match(read.text))]
         heads = [text[: end + 1] for text in latin for end in range(len(text))] or [head[0]]
         best = min(heads, key=lambda text: (Levenshtein.distance(text, head[0]), -len(text)))

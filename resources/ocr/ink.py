@@ -14,12 +14,11 @@ from stages.values import Rgb
 
 # All tuned on lines of Nanum Square and Nanum Gothic, 24 to 96 px, on panels, photographs and with strokes.
 MARGIN_PX = 4
-NEIGHBOURHOOD = 0.12  # of the line's height; the farthest colour in it is 1, be it background or an outline
-LEAST_CONTRAST = 40.0  # distance in RGB; less is background too like the text to stretch
+NEIGHBOURHOOD = 0.12  # of the line's height: the farthest colour within it becomes 1, also that of an outline
+LEAST_CONTRAST = 40.0  # distance in RGB: a background nearer to the text colour than this does not become 1
+SURE_INK = 24.0  # distance in RGB: a pixel nearer to the text colour than this is ink
 GAIN, GAMMA = 1.4, 0.7
-SURE_INK_PX = 24.0  # distance in RGB under which a pixel has the text colour itself
-
-NEAR = 0.33  # of the line's height; where Tesseract says that a word begins is more often too far right than left
+NEAR = 0.33  # of the line's height: how near a space is to where Tesseract says a word begins, often too far right
 
 
 class Line(NamedTuple):
@@ -51,16 +50,11 @@ def cut_out(image: Picture, corners_px: tuple[int, int, int, int], fill: Rgb) ->
     distance = np.sqrt(((picture.astype(np.float32) - np.asarray(fill, np.float32)) ** 2).sum(axis=2))
     side = max(3, round((bottom - top) * NEIGHBOURHOOD) | 1)
     far = cv2.blur(cv2.dilate(distance, np.ones((side, side), np.uint8)), (side, side))
-    line = Line(picture, np.clip(distance / np.maximum(far, LEAST_CONTRAST) * GAIN, 0, 1) ** GAMMA)
-    return line._replace(map=np.where(_glyphs(line.ink, distance), line.map, 1).astype(np.float32))
-
-
-def _glyphs(ink: NDArray[np.bool_], distance: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """The spots that hold the text's own colour and do not touch the edge, one pixel wider for their soft edges."""
-    import cv2
-
-    count, labels = cv2.connectedComponents(ink.astype(np.uint8), connectivity=8)
-    sure = np.bincount(labels.ravel(), weights=(distance < SURE_INK_PX).ravel(), minlength=count)
-    keep = sure >= max(2.0, 0.002 * (len(ink) - 2 * MARGIN_PX) ** 2)
+    shade = np.clip(distance / np.maximum(far, LEAST_CONTRAST) * GAIN, 0, 1) ** GAMMA
+    # Spots that have no pixel of the text's own colour, or touch the edge, belong to the picture and not to the text.
+    count, labels = cv2.connectedComponents((shade < 0.5).astype(np.uint8), connectivity=8)
+    sure = np.bincount(labels.ravel(), weights=(distance < SURE_INK).ravel(), minlength=count)
+    keep = sure >= max(2.0, 0.002 * (bottom - top) ** 2)
     keep[np.concatenate([[0], labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = False
-    return cv2.dilate(keep[labels].astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    glyphs = cv2.dilate(keep[labels].astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return Line(picture, np.where(glyphs, shade, 1).astype(np.float32))

@@ -29,37 +29,43 @@ class Tesseract:
     def read(self, line: Line) -> tuple[LineRead, list[float]]:
         """The line, and after each of its spaces the column where the next word begins, give or take a character."""
         from PIL import Image, ImageOps
+        from tesserocr import PSM
 
         scale = PAGE_HEIGHT_PX / len(line.map)
         page = ImageOps.scale(Image.fromarray((line.map * 255).astype(np.uint8)), scale, Image.Resampling.LANCZOS)
         with self.engine.in_use() as engine:
-            engine.SetImage(page)
-            engine.SetSourceResolution(300)
-            if not engine.Recognize():
-                raise RuntimeError(f"Tesseract could not process a line of {page.width} × {page.height} px")
-            return _recognized(engine, scale)
+            text, lefts = _words(engine, page, PSM.SINGLE_LINE)
+            if not text:  # it sees no line where it knows few of the syllables
+                text, lefts = _words(engine, page, PSM.RAW_LINE)
+            confidence = engine.MeanTextConf() / 100
+        return LineRead(text=text.replace(WON, "₩"), confidence=confidence), [left / scale for left in lefts]
 
     def _load(self) -> Any:
-        from tesserocr import OEM, PSM, PyTessBaseAPI
+        from tesserocr import OEM, PyTessBaseAPI
 
         for folder in self._folders:
             if (folder / "kor.traineddata").is_file():
-                return PyTessBaseAPI(path=str(folder), lang="kor", psm=PSM.SINGLE_LINE, oem=OEM.LSTM_ONLY)
+                return PyTessBaseAPI(path=str(folder), lang="kor", oem=OEM.LSTM_ONLY)
         raise StageError(
             f"unsupported language: no kor.traineddata in {', '.join(map(str, self._folders)) or 'any folder'} to read"
             " Korean with; install the Debian package tesseract-ocr-kor or set TESSDATA_FOLDERS"
         )
 
 
-def _recognized(engine: Any, scale: float) -> tuple[LineRead, list[float]]:
+def _words(engine: Any, page: Any, mode: int) -> tuple[str, list[float]]:
     """Tesseract also begins a word where the kind of character changes; here only a space begins one."""
     from tesserocr import RIL, iterate_level
 
+    engine.SetPageSegMode(mode)
+    engine.SetImage(page)
+    engine.SetSourceResolution(300)
+    if not engine.Recognize():
+        raise RuntimeError(f"Tesseract could not process a line of {page.width} × {page.height} px")
     text, lefts = "", []
     for word in iterate_level(engine.GetIterator(), RIL.WORD):
         if not word.Empty(RIL.WORD):
             if text and word.BlanksBeforeWord():
                 text += " "
-                lefts.append(word.BoundingBox(RIL.WORD)[0] / scale)
+                lefts.append(word.BoundingBox(RIL.WORD)[0])
             text += "".join(word.GetUTF8Text(RIL.WORD).split())
-    return LineRead(text=text.replace(WON, "₩"), confidence=engine.MeanTextConf() / 100), lefts
+    return text, lefts
