@@ -1,10 +1,15 @@
 """One variant through the real stages, in this process."""
 
+from collections.abc import Sequence
+
 import dagster as dg
 import pytest
 
+from resources.ocr import Ocr
 from resources.postgres.database import Database
+from stages.imaging.arrays import Picture
 from stages.pipeline import STAGE_NAMES
+from stages.values import LineRead, LineToRead, ModelInfo, Script
 from testing.pipeline import Pipeline, failure_text
 from testing.studio import Studio, photograph
 
@@ -177,18 +182,29 @@ def test_a_stage_whose_inputs_are_missing_leaves_the_variant_as_it_was(studio: S
 class FlakyOcr:
     """Fails so many times, then reads with the real engine."""
 
-    def __init__(self, real: object, failures: int) -> None:
-        self.real, self.failures, self.calls = real, failures, 0
-        self.info = real.info  # type: ignore[attr-defined]
+    survives_fork = False
 
-    def read(self, image: object, lines: object) -> object:
+    def __init__(self, real: Ocr, failures: int) -> None:
+        self.real, self.failures, self.calls = real, failures, 0
+
+    @property
+    def info(self) -> ModelInfo:
+        return self.real.info
+
+    def load(self) -> None:
+        self.real.load()
+
+    def knows(self, character: str, script: Script) -> bool:
+        return self.real.knows(character, script)
+
+    def read(self, image: Picture, lines: Sequence[LineToRead]) -> tuple[LineRead, ...]:
         self.calls += 1
         if self.calls <= self.failures:
             raise RuntimeError("the engine lost its session")
-        return self.real.read(image, lines)  # type: ignore[attr-defined]
+        return self.real.read(image, lines)
 
 
-def embedded_ocr() -> object:
+def embedded_ocr() -> Ocr:
     from resources.ocr.embedded import EmbeddedOcr
     from resources.settings import Settings
 
