@@ -76,7 +76,7 @@ def score(
         critical_tokens_missed=missed,
         lines=lines,
         unreadable_by_reader=unreadable,
-        reason=_reason(lines, missed) + (f"; the recogniser does not know {', '.join(unreadable)}" * bool(unreadable)),
+        reason=_reason(lines, missed, unreadable),
         model=model,
     )
 
@@ -96,7 +96,12 @@ def _compared(drawn: str, read: LineRead, knows: Callable[[str, Script], bool]) 
     )
 
 
-def _reason(lines: Sequence[LineRecognition], missed: Sequence[str]) -> str:
+def _reason(lines: Sequence[LineRecognition], missed: Sequence[str], unreadable: Sequence[str]) -> str:
+    unknown = f"; the recogniser does not know {', '.join(unreadable)}" if unreadable else ""
+    return _difference(lines, missed) + unknown
+
+
+def _difference(lines: Sequence[LineRecognition], missed: Sequence[str]) -> str:
     worst = max(lines, key=lambda line: line.edits_ignoring_spaces)
     if missed:
         return f"{', '.join(missed)} was not read exactly: {worst.expected!r} was read as {worst.recognized!r}"

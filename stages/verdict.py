@@ -20,8 +20,8 @@ from stages.values import (
 class VerdictThresholds(NamedTuple):
     """Where a measurement warns and where it fails; the one table of thresholds.
 
-    Where the ad is proven to be what was laid out and ordered, a wrong reading says more of the recogniser than of the
-    ad, and only one that is wrong through and through warns: from `cer_warn_proven` on.
+    Where the ad is proven to be what was laid out and ordered, a wrong reading is more likely the recogniser's fault
+    than the ad's. It then only warns, and only above `cer_warn_proven`.
     """
 
     coverage_warn: float = 0.005

@@ -70,7 +70,7 @@ def test_every_materialization_carries_the_figures_of_its_stage(studio: Studio, 
     result = pipeline.run(studio.ready_variant(studio.job(), photograph()))
     figures = {stage: set(result.asset_materializations_for_node(stage)[0].metadata) for stage in STAGE_NAMES}
     assert figures["yolo_detect"] >= {"objects", "forbidden_share", "model", "latency_ms"}
-    assert figures["ocr_eval"] >= {"cer", "cer_ignoring_spaces", "reason"}
+    assert figures["ocr_eval"] >= {"cer", "cer_ignoring_spaces", "unreadable_by_reader", "reason"}
     assert figures["readability_eval"] >= {"contrast_p1", "passes_aa", "score"}
     assert figures["iou_eval"] >= {"max_coverage", "max_iou", "overlaps"}
 
