@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from testing.models.cache import one_maker
+
 LABELS = ("pizza", "cup")
 SIDE_PX = 160
 _ARCHITECTURE = """
@@ -76,9 +78,9 @@ def trained(cache: Path, task: Task = "detect") -> Path:
     """The weights, from the cache when this very recipe made them before."""
     recipe = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
     weights = cache / f"shapes-{task}-{recipe}.pt"
-    if not weights.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        shutil.copy(_train(cache / f"training-{task}-{recipe}", task), weights)
+    with one_maker(cache, weights.name):
+        if not weights.exists():
+            shutil.copy(_train(cache / f"training-{task}-{recipe}", task), weights)
     return weights
 
 

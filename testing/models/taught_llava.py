@@ -13,6 +13,7 @@ import numpy as np
 from resources.vlm.prompt import ANALYZE, JUDGE, prompt
 from testing.models import answers, tiny_llava
 from testing.models.answers import ANALYSIS, JUDGEMENT
+from testing.models.cache import one_maker
 
 _STEPS, _LEARNING_RATE = 800, 4e-3
 # How fast it learns differs from machine to machine, so it is examined before it is used.
@@ -27,12 +28,13 @@ def taught(cache: Path) -> Path:
     recipe = hashlib.sha256(b"".join(source.read_bytes() for source in sources))
     recipe.update((prompt(ANALYZE, copy="") + prompt(JUDGE, copy="", brief="")).encode())
     folder = cache / f"llava-{recipe.hexdigest()[:16]}"
-    if not folder.exists():
-        unfinished = cache / f"{folder.name}.unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        _teach(tiny_llava.make(unfinished))
-        unfinished.rename(folder)
+    with one_maker(cache, folder.name):
+        if not folder.exists():
+            unfinished = cache / f"{folder.name}.unfinished"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir(parents=True)
+            _teach(tiny_llava.make(unfinished))
+            unfinished.rename(folder)
     return folder
 
 
