@@ -3,12 +3,11 @@
 The figures are given as a reader would count them: pixels of an object, wrong characters, pixels of a picture.
 """
 
-from typing import Any
-
 import pytest
 
 from stages.values import Fidelity, Judgement, ModelInfo, Outcome, Overlap, Readability, Recognition
 from stages.verdict import verdict
+from testing.proofs import proof
 
 MODEL = ModelInfo(provider="test", model="test", revision="1")
 SILENT = Judgement(on_brief=None, occlusion=None, contrast_ok=None, cta_present=None, reasoning="", model=MODEL)
@@ -27,16 +26,6 @@ def outcome(*, wrong_of_1000: int = 0, proof: Fidelity | None = None, **covered:
     nothing = {"max_iou": 0.0, "max_coverage": 0.0, "text_on_objects": 0.0}
     overlap = Overlap.model_validate({"objects": (), "overlaps": False, "reason": "", **nothing, **covered})
     return verdict(recognition, readability, overlap, SILENT).outcome
-
-
-def drawn(**other: Any) -> Fidelity:
-    """The proof of an ad that is what was laid out and ordered, but for what is given."""
-    found = {
-        "largest_difference_em2": 0.0, "differs_at": None, "text_as_ordered": True, "missing_glyphs": 0,
-        "smallest_text_share": 0.04, "least_margin_share": 0.06, "lines_overlap": 0.0, "lines_in_order": True,
-        "displaced_em": 0.0, "reason": "",
-    }  # fmt: skip
-    return Fidelity.model_validate({**found, **other})
 
 
 @pytest.mark.parametrize(
@@ -58,31 +47,31 @@ def test_wrong_characters_of_a_thousand_where_nothing_proves_the_drawing(wrong: 
 
 @pytest.mark.parametrize(("wrong", "expected"), [(201, "pass"), (350, "pass"), (351, "warn"), (999, "warn")])
 def test_wrong_characters_of_a_thousand_where_the_drawing_is_proven(wrong: int, expected: Outcome) -> None:
-    assert outcome(wrong_of_1000=wrong, proof=drawn()) == expected
+    assert outcome(wrong_of_1000=wrong, proof=proof()) == expected
 
 
 @pytest.mark.parametrize(("spoilt_px", "expected"), [(100, "pass"), (101, "fail")])
 def test_a_spot_beside_type_of_a_hundred_pixels(spoilt_px: int, expected: Outcome) -> None:
-    assert outcome(proof=drawn(largest_difference_em2=spoilt_px / 100**2)) == expected
+    assert outcome(proof=proof(largest_difference_em2=spoilt_px / 100**2)) == expected
 
 
 @pytest.mark.parametrize(("type_px", "expected"), [(100, "pass"), (99, "fail")])
 def test_the_smallest_type_in_a_picture_of_4000_pixels(type_px: int, expected: Outcome) -> None:
-    assert outcome(proof=drawn(smallest_text_share=type_px / 4000)) == expected
+    assert outcome(proof=proof(smallest_text_share=type_px / 4000)) == expected
 
 
 @pytest.mark.parametrize(
     ("margin_px", "expected"), [(48, "pass"), (47, "warn"), (1, "warn"), (0, "warn"), (-1, "fail")]
 )
 def test_the_distance_from_the_border_of_a_picture_of_4000_pixels(margin_px: int, expected: Outcome) -> None:
-    assert outcome(proof=drawn(least_margin_share=margin_px / 4000)) == expected
+    assert outcome(proof=proof(least_margin_share=margin_px / 4000)) == expected
 
 
 @pytest.mark.parametrize(("common_px", "expected"), [(50, "pass"), (51, "fail")])
 def test_a_line_of_a_thousand_pixels_that_reaches_into_its_neighbour(common_px: int, expected: Outcome) -> None:
-    assert outcome(proof=drawn(lines_overlap=common_px / 1000)) == expected
+    assert outcome(proof=proof(lines_overlap=common_px / 1000)) == expected
 
 
 @pytest.mark.parametrize(("moved_px", "expected"), [(3.0, "pass"), (3.1, "fail")])
 def test_letters_of_a_hundred_pixels_that_stand_elsewhere(moved_px: float, expected: Outcome) -> None:
-    assert outcome(proof=drawn(displaced_em=moved_px / 100)) == expected
+    assert outcome(proof=proof(displaced_em=moved_px / 100)) == expected

@@ -16,6 +16,7 @@ from stages.values import (
     Verdict,
 )
 from stages.verdict import verdict
+from testing.proofs import proof
 
 MODEL = ModelInfo(provider="test", model="test", revision="1")
 ORDER = ("pass", "warn", "fail")
@@ -71,16 +72,6 @@ def readability(p1: float = 8.0, *, passes: bool = True, proof: Fidelity | None 
         contrast_min=p1, contrast_p1=p1, contrast_p5=p1, contrast_median=p1, measured_fill=(0, 0, 0), large_text=False,
         passes_aa=passes, passes_aaa=False, score=1.0 if passes else 0.3, reason="", fidelity=proof,
     )  # fmt: skip
-
-
-def proof(**other: Any) -> Fidelity:
-    """Of an ad that is what was laid out and ordered, but for what is given."""
-    found = {
-        "largest_difference_em2": 0.0, "differs_at": None, "text_as_ordered": True, "missing_glyphs": 0,
-        "smallest_text_share": 0.04, "least_margin_share": 0.06, "lines_overlap": 0.0, "lines_in_order": True,
-        "displaced_em": 0.0, "reason": "",
-    }  # fmt: skip
-    return Fidelity.model_validate({**found, **other})
 
 
 def overlap(coverage: float = 0.0, hidden: float = 0.0) -> Overlap:
