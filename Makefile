@@ -5,7 +5,7 @@ N ?= 3
 SAMPLE ?= 200
 SEED ?= 1
 
-.PHONY: help setup models demo up down test test-core test-dagster mutants lint hooks pins audit licences bench \
+.PHONY: help setup models demo up down test test-core test-dagster hostile mutants lint hooks pins audit licences bench \
 	migrate parallel doctor
 
 help:  ## this list
@@ -41,6 +41,10 @@ test-core: setup  ## all tests but those of the models, and those in a browser
 
 mutants: setup  ## SAMPLE=200 SEED=1: change one operator at a time, and count what the unit tests notice
 	@$(PYTHON_RUN) -m testing.mutants --sample $(SAMPLE) --seed $(SEED)
+
+hostile: models  ## every attack on what comes from outside: files, copies, paths, model servers, web, roles
+	@scripts/setup test
+	@$(PYTHON_RUN) -m testing.hostile
 
 test-dagster: setup  ## VERSION=1.13.29: the tests of orchestration/ against another Dagster
 	@scripts/test-dagster $(VERSION)
