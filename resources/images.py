@@ -147,7 +147,11 @@ class ImageStore:
 
     def own_before(self, when: datetime) -> Iterator[str]:
         """The URLs of the pictures that `save` wrote before this time. Links are neither followed nor named."""
-        for folder, _, names in os.walk(self._root / "yh"):
+        for folder, inner, names in os.walk(self._root):
+            if Path(folder) == self._root:
+                # A link of this name would be followed if the walk began there.
+                inner[:] = [name for name in inner if name == "yh"]
+                continue
             for name in names:
                 path = Path(folder, name)
                 written = path.lstat()

@@ -3,17 +3,18 @@
 SELECT begin_stage(CAST(:variant AS uuid), :stage, :run, :ended_run);
 
 -- name: load_variant
--- Everything a stage may read: ids, tenant, image, copy and the results of the stages before it.
+-- Everything a stage may read: ids, tenant, image, copy and the results of the stages before it. Of a text that is too
+-- long anyway no more than 100,000 characters are read.
 SELECT v.job_variants_id, v.job_id, v.img_asset_id, v.created_at,
        i.image_url, i.tenant_id AS image_tenant_id, j.tenant_id,
-       coalesce((SELECT nullif(btrim(c.ad_copy_kor), '') FROM txt_ad_copy_generations c
-                 WHERE c.job_id = v.job_id AND c.generation_stage = 'ad_copy_kor' AND c.status = 'done'
-                 ORDER BY c.created_at DESC, c.pk DESC LIMIT 1), nullif(btrim(n.desc_kor), '')) AS copy_kor,
-       coalesce((SELECT coalesce(nullif(btrim(c.refined_ad_copy_eng), ''), nullif(btrim(c.ad_copy_eng), ''))
-                 FROM txt_ad_copy_generations c
-                 WHERE c.job_id = v.job_id AND c.generation_stage = 'ad_copy_eng' AND c.status = 'done'
-                 ORDER BY c.created_at DESC, c.pk DESC LIMIT 1), nullif(btrim(n.desc_eng), '')) AS copy_eng,
-       coalesce(n.desc_eng, n.desc_kor) AS brief,
+       left(coalesce((SELECT nullif(btrim(c.ad_copy_kor), '') FROM txt_ad_copy_generations c
+                      WHERE c.job_id = v.job_id AND c.generation_stage = 'ad_copy_kor' AND c.status = 'done'
+                      ORDER BY c.created_at DESC, c.pk DESC LIMIT 1), nullif(btrim(n.desc_kor), '')), 100000) AS copy_kor,
+       left(coalesce((SELECT coalesce(nullif(btrim(c.refined_ad_copy_eng), ''), nullif(btrim(c.ad_copy_eng), ''))
+                      FROM txt_ad_copy_generations c
+                      WHERE c.job_id = v.job_id AND c.generation_stage = 'ad_copy_eng' AND c.status = 'done'
+                      ORDER BY c.created_at DESC, c.pk DESC LIMIT 1), nullif(btrim(n.desc_eng), '')), 100000) AS copy_eng,
+       left(coalesce(n.desc_eng, n.desc_kor), 100000) AS brief,
        d.forbidden_mask_url, o.image_url AS ad_url,
        (SELECT coalesce(jsonb_object_agg(r.stage, r.result), '{}') FROM variant_results r
         WHERE r.job_variants_id = v.job_variants_id) AS results
