@@ -50,10 +50,22 @@ class Machine:
         return done.returncode, done.stderr, calls
 
 
+PYTHON = f"{sys.base_exec_prefix}/bin/python3"
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real virtual environment. It takes seconds to make, so every test gets a copy."""
+    folder = tmp_path_factory.mktemp("environment") / ".venv"
+    subprocess.run([PYTHON, "-m", "venv", folder], check=True)
+    return folder
+
+
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
+def machine(tmp_path: Path, environment: Path) -> Machine:
     machine = Machine(tmp_path)
-    machine.tool("python3", f'exec "{sys.base_exec_prefix}/bin/python3" "$@"')
+    made = f'rm -rf .venv; cp -a "{environment}" .venv'
+    machine.tool("python3", f'case "$*" in "-m venv --clear .venv") {made};; *) exec "{PYTHON}" "$@";; esac')
     return machine
 
 
