@@ -1,6 +1,6 @@
 -- name: begin_stage
 -- Claims a variant for a run and sets it to running. Returns NULL, or the run that holds the claim.
-SELECT begin_stage(CAST(:variant AS uuid), :stage, :run, :ended_run);
+SELECT begin_stage(CAST(:variant AS uuid), :stage, :run, :ended_run, CAST(:asked_revision AS bigint));
 
 -- name: load_variant
 -- Everything a stage may read: ids, tenant, image, copy and the results of the stages before it.
@@ -222,7 +222,7 @@ SELECT recover_stage(CAST(:variant AS uuid), :ended_run);
 
 -- name: end_terminated_stage
 -- Fails a variant whose run an operator terminated, unless somebody has moved it since.
-SELECT end_terminated_stage(CAST(:variant AS uuid), :ended_run);
+SELECT end_terminated_stage(CAST(:variant AS uuid), :ended_run, CAST(:asked_revision AS bigint));
 
 -- name: requeue_variant
 -- Gives a startable variant whose run ended before its stage began a new revision, so that a new run is requested.

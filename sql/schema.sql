@@ -346,8 +346,10 @@ $$;
 
 -- Claims the variant for a run and sets it to `running`. Returns NULL, or the run that holds the claim already, and
 -- then nothing is changed. A caller who knows that this other run has ended passes it as `ended_run` and takes the
--- claim over.
-CREATE FUNCTION begin_stage(variant uuid, stage text, run text, ended_run text DEFAULT NULL) RETURNS text
+-- claim over. `asked_revision` is the state that the run was requested for: when the run comes to the variant for the
+-- first time and the state has been written since, the run is refused. NULL, of a run that a person started: any state.
+CREATE FUNCTION begin_stage(
+    variant uuid, stage text, run text, ended_run text DEFAULT NULL, asked_revision bigint DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
     v jobs_variants;
@@ -360,6 +362,11 @@ BEGIN
             HINT = 'Use the job_variants_id of an existing row as the partition key.';
     END IF;
     IF v.claimed_by IS DISTINCT FROM run THEN
+        IF v.state_revision <> asked_revision THEN
+            RAISE EXCEPTION 'run % was requested for state % of variant %, which is now (%, %), state %',
+                run, asked_revision, variant, v.current_step, v.status, v.state_revision
+                USING ERRCODE = 'JV409', HINT = 'Nothing is lost: another run works from the new state.';
+        END IF;
         IF v.claimed_by IS DISTINCT FROM ended_run AND v.claimed_by IS NOT NULL THEN
             RETURN v.claimed_by;
         END IF;
@@ -593,21 +600,23 @@ BEGIN
     RETURN true;
 END $$;
 
--- An operator terminated the run, in a stage or between two stages: the variant is failed at that stage, with the
--- reason, until somebody runs it again. A variant whose state somebody has written since is left alone.
-CREATE FUNCTION end_terminated_stage(variant uuid, ended_run text) RETURNS boolean
+-- An operator terminated the run: the variant is failed at the stage that the run was in or would have begun next, with
+-- the reason, until somebody runs it again. A run that never began counts when the variant is still in the state that it
+-- was requested for, `asked_revision`. A variant whose state somebody has written since is left alone.
+CREATE FUNCTION end_terminated_stage(variant uuid, ended_run text, asked_revision bigint DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE jobs_variants
     SET status = 'failed', current_step = next_step, claimed_by = NULL,
         error = format('run %s was terminated at stage %s; materialize %s to go on', ended_run, next_step, next_step)
     FROM (
-        SELECT CASE status WHEN 'running' THEN current_step
-                           ELSE variant_step_at(variant_step_position(current_step) + 1) END AS next_step
+        SELECT CASE status WHEN 'done' THEN variant_step_at(variant_step_position(current_step) + 1)
+                           ELSE current_step END AS next_step
         FROM jobs_variants WHERE job_variants_id = variant
     ) AS at
-    WHERE job_variants_id = variant AND claimed_by = ended_run AND claim_revision IS NOT NULL
-      AND (status = 'running' OR (status = 'done' AND current_step <> last_variant_stage()));
+    WHERE job_variants_id = variant
+      AND (is_at_work(current_step, status) OR is_startable(current_step, status))
+      AND ((claimed_by = ended_run AND claim_revision IS NOT NULL) OR state_revision = asked_revision);
     RETURN FOUND;
 END $$;
 
