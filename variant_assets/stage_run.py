@@ -13,6 +13,7 @@ from resources.postgres.database import Database
 from resources.postgres.errors import StageRefused
 from resources.postgres.values import variant_id
 from stages.values import StageError
+from variant_assets.runs import asked_revision
 from variant_assets.stage_work import StageWork
 
 RETRIES = dg.RetryPolicy(max_retries=2, delay=1, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
@@ -55,9 +56,10 @@ def stage_run(context: dg.AssetExecutionContext, db: Database, images: ImageStor
 
 def _claim(context: dg.AssetExecutionContext, db: Database, stage: str) -> None:
     key = variant_id(context.partition_key)
-    holder = db.claims.begin(key, stage, context.run.run_id)
+    asked = asked_revision(context.run)
+    holder = db.claims.begin(key, stage, context.run.run_id, asked_revision=asked)
     if holder is not None and not _is_live(context.instance, holder):
-        holder = db.claims.begin(key, stage, context.run.run_id, ended_run=holder)
+        holder = db.claims.begin(key, stage, context.run.run_id, ended_run=holder, asked_revision=asked)
     if holder is not None:
         raise StageRefused(
             f"variant {key} is being worked on by run {holder}; wait for that run or terminate it, then materialize"
