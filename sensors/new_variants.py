@@ -15,10 +15,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import dagster as dg
 
 from orchestration.fair_queue import FairQueue
+from resources.images import ImageStore
 from resources.postgres.database import Database
 from resources.postgres.notifier import Listener, ListenError, WaitEnd
 from resources.postgres.values import RequestedVariant
@@ -47,6 +49,12 @@ _STOPS = "The service stops, or its daemon was started again."
 
 logger = logging.getLogger(__name__)
 
+StoreTrouble = Callable[[], str | None]
+
+
+def _no_trouble() -> None:
+    return None
+
 
 @dataclass(frozen=True)
 class TickTimeouts:
@@ -74,20 +82,27 @@ def _copy(number: int) -> dg.SensorDefinition:
         f" Copy {number} of {MOST_SENSOR_COPIES}; one at a time waits for new variants.",
     )
     def sensor(
-        context: dg.SensorEvaluationContext, db: dg.ResourceParam[Database], sensor_settings: SensorSettings
+        context: dg.SensorEvaluationContext,
+        db: dg.ResourceParam[Database],
+        images: dg.ResourceParam[ImageStore],
+        sensor_settings: SensorSettings,
     ) -> dg.SensorResult:
         copies = sensor_settings.copies
         if number > max(copies, 1):
             return dg.SensorResult(skip_reason=f"SENSOR_COPIES={copies} leaves this copy out.")
         if copies == 0:
-            return request_waiting_variants(context.instance, db, name)
-        return wait_and_request(context, db, name)
+            return request_waiting_variants(context.instance, db, name, images.trouble)
+        return wait_and_request(context, db, name, images.trouble)
 
     return sensor
 
 
 def wait_and_request(
-    context: dg.SensorEvaluationContext, db: Database, sensor: str, timeouts: TickTimeouts | None = None
+    context: dg.SensorEvaluationContext,
+    db: Database,
+    sensor: str,
+    store_trouble: StoreTrouble = _no_trouble,
+    timeouts: TickTimeouts | None = None,
 ) -> dg.SensorResult:
     """One tick of a copy: waits for the lock, then for variants. Where it cannot listen, it only reads the table."""
     timeouts = timeouts or TickTimeouts()
@@ -95,25 +110,21 @@ def wait_and_request(
     try:
         with db.listener(stopping=_interpreter_ends()) as listener:
             if listener.acquire_lock(timeouts.lock_s):
-                return _request_when_one_waits(context.instance, db, sensor, listener, give_up_s, timeouts)
+                look = partial(request_waiting_variants, context.instance, db, sensor, store_trouble)
+                return _request_when_one_waits(look, listener, give_up_s, timeouts)
     except ListenError as error:
         context.log.warning(f"{error}; the table is read instead")
-    return request_waiting_variants(context.instance, db, sensor)
+    return request_waiting_variants(context.instance, db, sensor, store_trouble)
 
 
 def _request_when_one_waits(
-    instance: dg.DagsterInstance,
-    db: Database,
-    sensor: str,
-    listener: Listener,
-    give_up_s: float,
-    timeouts: TickTimeouts,
+    look: Callable[[], dg.SensorResult], listener: Listener, give_up_s: float, timeouts: TickTimeouts
 ) -> dg.SensorResult:
     # A tick that waited for the lock while its daemon died has nobody to tell what it requests.
     if listener.wait(0) is WaitEnd.SHUTDOWN:
         return dg.SensorResult(skip_reason=_STOPS)
     while True:
-        result = request_waiting_variants(instance, db, sensor)
+        result = look()
         left_s = give_up_s - time.monotonic()
         if result.run_requests or left_s <= 0:
             return result
@@ -124,15 +135,19 @@ def _request_when_one_waits(
             return dg.SensorResult(skip_reason=_STOPS)
 
 
-def request_waiting_variants(instance: dg.DagsterInstance, db: Database, sensor: str) -> dg.SensorResult:
+def request_waiting_variants(
+    instance: dg.DagsterInstance, db: Database, sensor: str, store_trouble: StoreTrouble = _no_trouble
+) -> dg.SensorResult:
     """Reads the table once, repairs what ended runs left behind, and requests the runs of the variants that wait.
 
-    Other sensors get other variants.
+    Other sensors get other variants. While the store of the pictures is in trouble, all variants wait.
     """
     _say(recover_left_running(db, instance))
     # Nearly always nothing waits, and then it is not worth asking Dagster which runs are in flight.
     if not db.run_requests.any_startable():
         return dg.SensorResult(skip_reason="No variant waits.")
+    if (trouble := store_trouble()) is not None:
+        return dg.SensorResult(skip_reason=f"All variants wait: {trouble}.")
     unfinished = unfinished_runs(instance, datetime.now(UTC))
     in_flight = {variant for run in unfinished for variant in variants_of(run)}
     _say(end_terminated(db, instance, in_flight))

@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 from sqlalchemy import text
 
+from resources.images import ImageStore
 from resources.postgres.database import Database
 from resources.postgres.queries import named
 from resources.wiring import SensorSettings
@@ -40,7 +41,7 @@ class Copies:
 
     def tick(self, name: str, timeouts: TickTimeouts = SHORT) -> "Future[dg.SensorResult]":
         context = dg.build_sensor_context(instance=self._instance)
-        return self._pool.submit(wait_and_request, context, self._db, name, timeouts)
+        return self._pool.submit(wait_and_request, context, self._db, name, timeouts=timeouts)
 
     def until_waiting(self, holders: int, queued: int) -> None:
         until("copies that queue", lambda: self._counted("AND wait_event = 'advisory'") == queued)
@@ -247,17 +248,25 @@ def test_variants_whose_runs_were_terminated_do_not_keep_new_ones_waiting(
 
 
 def test_without_copies_the_sensor_polls(studio: Studio, db: Database, instance: dg.DagsterInstance) -> None:
-    resources = {"db": db, "sensor_settings": SensorSettings(copies=0, throttle=True)}
+    resources = {
+        "db": db,
+        "images": ImageStore(studio.asset_root),
+        "sensor_settings": SensorSettings(copies=0, throttle=True),
+    }
     result = new_variants(dg.build_sensor_context(instance=instance, resources=resources))
     assert isinstance(result, dg.SensorResult)
     assert result.skip_reason is not None
     assert studio.row(f"SELECT count(*) {LISTENERS}")[0] == 0
 
 
-def test_a_copy_that_the_setting_leaves_out_says_so(db: Database, instance: dg.DagsterInstance) -> None:
+def test_a_copy_that_the_setting_leaves_out_says_so(studio: Studio, db: Database, instance: dg.DagsterInstance) -> None:
     from sensors.new_variants import more_new_variants
 
-    resources = {"db": db, "sensor_settings": SensorSettings(copies=2, throttle=True)}
+    resources = {
+        "db": db,
+        "images": ImageStore(studio.asset_root),
+        "sensor_settings": SensorSettings(copies=2, throttle=True),
+    }
     result = more_new_variants[-1](dg.build_sensor_context(instance=instance, resources=resources))
     assert isinstance(result, dg.SensorResult)
     assert result.skip_reason is not None
