@@ -21,6 +21,7 @@ from resources.postgres.migrations import migrate
 from resources.settings import PROJECT, Settings
 from service import postgres
 from service.code_socket import remove_code_socket
+from service.lease import AnotherServiceError, renewals_without_other_service
 from service.state import Record, State, closed_to_others
 from service.ui import Ui, UiError
 
@@ -127,13 +128,17 @@ def _start(settings: Settings, state: State) -> Record:
     web_port = free_port(settings.webserver_port)
     variables = environment(settings)
     prepare_database(variables["DATABASE_URL"])
+    try:
+        renewals_seen = renewals_without_other_service(variables["DATABASE_URL"], state.folder)
+    except AnotherServiceError as error:
+        raise ServiceError(str(error)) from None
     for old in state.logs.glob("*.log"):
         old.replace(old.with_suffix(".previous"))
     database = "embedded" if settings.database_url is None else "given"
     with (state.logs / "supervisor.log").open("wb") as log:
         # Returns at once: the supervisor continues in a process and session of its own.
         subprocess.run(
-            [sys.executable, "-m", "service.supervisor", str(web_port), database],
+            [sys.executable, "-m", "service.supervisor", str(web_port), database, str(renewals_seen)],
             cwd=PROJECT,
             env=variables,
             stdin=subprocess.DEVNULL,

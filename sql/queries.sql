@@ -34,6 +34,10 @@ SELECT finish_stage(CAST(:variant AS uuid), :stage, :run);
 -- Records why a stage failed. A final failure ends the variant.
 SELECT fail_stage(CAST(:variant AS uuid), :stage, :run, :message, :final);
 
+-- name: give_back_stage
+-- Lets a variant wait at the stage before, with the reason, for the picture store is in trouble.
+SELECT give_back_stage(CAST(:variant AS uuid), :stage, :run, :message);
+
 -- name: complete_variant
 -- Verifies the results of all stages, completes the variant, and its job too if it was the last variant.
 SELECT * FROM complete_variant(CAST(:variant AS uuid));
@@ -163,6 +167,13 @@ UPDATE variant_requests SET run_outcome = :outcome
 WHERE job_variants_id = CAST(:variant AS uuid) AND state_revision = :state_revision
 RETURNING job_variants_id;
 
+-- name: release_requests
+-- A daemon starts: what was requested of the one before it may have been lost with it. Any sensor may request it again
+-- five seconds later, when the new daemon has resumed what it can.
+UPDATE variant_requests SET requested_at = clock_timestamp() - make_interval(secs => :kept_s - 5)
+WHERE run_outcome IS NULL AND requested_at > clock_timestamp() - make_interval(secs => :kept_s)
+RETURNING job_variants_id;
+
 -- name: find_held_variants
 -- Startable variants with no run in flight that are still claimed: their run ended between two stages.
 SELECT job_variants_id, state_revision, claimed_by AS held_by,
@@ -174,14 +185,13 @@ ORDER BY state_revision
 LIMIT :most;
 
 -- name: find_unbegun_variants
--- Startable variants with no run in flight although one was requested, and whose pause is over. Without those whose run
--- an operator terminated.
+-- Startable variants with no run in flight although one was requested, and whose pause is over.
 SELECT v.job_variants_id, v.state_revision,
        CASE WHEN v.claim_revision IS NOT NULL THEN v.claimed_by END AS held_by,
        variant_start_stage(v.job_variants_id, v.current_step, v.status) AS start_stage
 FROM jobs_variants v
 JOIN variant_requests r ON r.job_variants_id = v.job_variants_id AND r.state_revision = v.state_revision
-WHERE is_startable(v.current_step, v.status) AND r.run_outcome IS DISTINCT FROM 'terminated'
+WHERE is_startable(v.current_step, v.status)
   AND v.updated_at < clock_timestamp() - requeue_pause(r.requeues)
   AND v.job_variants_id <> ALL (CAST(:in_flight AS uuid[]))
 ORDER BY v.state_revision
@@ -303,3 +313,23 @@ RETURNING variants;
 -- name: parallel_order
 -- How many variants the operator last wanted to run at a time, and when.
 SELECT variants, ordered_at FROM parallel_order;
+
+-- name: read_lease
+-- The service that holds this database, and how often it has renewed that.
+SELECT holder, renewals, taken_at FROM service_lease;
+
+-- name: take_lease
+-- Takes the database for a service, if nobody has held it, or nobody has renewed it since it was read.
+INSERT INTO service_lease AS lease (holder) VALUES (CAST(:holder AS jsonb))
+ON CONFLICT (only_row) DO UPDATE
+SET holder = excluded.holder, renewals = lease.renewals + 1, taken_at = clock_timestamp()
+WHERE lease.renewals = :renewals_seen
+RETURNING renewals;
+
+-- name: renew_lease
+-- Says that the service is alive. No row when another service has taken the database.
+UPDATE service_lease SET renewals = renewals + 1 WHERE holder = CAST(:holder AS jsonb) RETURNING renewals;
+
+-- name: release_lease
+-- The service has ended.
+DELETE FROM service_lease WHERE holder = CAST(:holder AS jsonb) RETURNING renewals;

@@ -194,9 +194,9 @@ CREATE TABLE variant_requests (
     requested_by text NOT NULL,
     requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- Set when the requested run is over and the variant is still in the same state: `terminated` by an operator, else
-    -- `ended`. No sensor requests another run for this state then. The rescuer requeues a variant whose run has ended.
+    -- `ended`. No sensor requests another run for this state then, until the variant is requeued.
     run_outcome text CONSTRAINT variant_requests_known_outcome CHECK (run_outcome IN ('ended', 'terminated')),
-    -- How often the rescuer has requeued the variant in this state.
+    -- How often the variant was requeued in this state.
     requeues int NOT NULL DEFAULT 0
 );
 
@@ -214,6 +214,16 @@ CREATE TABLE parallel_order (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     variants int NOT NULL CHECK (variants >= 1),
     ordered_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- The one service that works on this database. It counts `renewals` up every two seconds; a service that wants to start
+-- watches the number, so no clocks are compared.
+CREATE TABLE service_lease (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    -- Host, folder, process and address of the service, as JSON.
+    holder jsonb NOT NULL,
+    renewals bigint NOT NULL DEFAULT 0,
+    taken_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
 -- Results: at most one current row per variant and stage --------------------------------------------------------
@@ -607,6 +617,30 @@ BEGIN
     RETURN 'restarted';
 END $$;
 
+-- The store of the pictures is in trouble, which is not the variant's fault: it waits at the stage before, with the
+-- reason, and nothing is counted against it. Any sensor may request its run again five seconds later: a request is kept
+-- for a minute. False when the run no longer holds the stage.
+CREATE FUNCTION give_back_stage(variant uuid, stage text, run text, message text) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    new_revision bigint;
+BEGIN
+    UPDATE jobs_variants
+    SET current_step = variant_step_at(variant_step_position(current_step) - 1), status = 'done', claimed_by = NULL,
+        error = message
+    WHERE job_variants_id = variant AND current_step = stage AND status = 'running' AND claimed_by = run
+    RETURNING state_revision INTO new_revision;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    INSERT INTO variant_requests AS r (job_variants_id, state_revision, requested_by, requested_at)
+    VALUES (variant, new_revision, 'nobody', clock_timestamp() - interval '55 seconds')
+    ON CONFLICT (job_variants_id) DO UPDATE
+    SET state_revision = excluded.state_revision, requested_by = excluded.requested_by,
+        requested_at = excluded.requested_at, run_outcome = NULL, requeues = 0;
+    RETURN true;
+END $$;
+
 -- A sensor may request a run for a state that was requested before: the same sensor at once, for its tick may have been
 -- lost before Dagster created the run; another sensor after the time `kept`, for the first may no longer be evaluated.
 CREATE FUNCTION may_request_again(
@@ -671,12 +705,12 @@ LANGUAGE sql AS $$
     ORDER BY found.turn, found.state_revision
 $$;
 
--- How long the rescuer waits before it requeues a variant: 1, 2, 4 … 64 minutes.
+-- How long the sensors wait before they requeue a variant: 1, 4, 16 … 4,096 seconds.
 CREATE FUNCTION requeue_pause(requeues int) RETURNS interval
 IMMUTABLE PARALLEL SAFE
-RETURN interval '1 minute' * 2 ^ least(requeues, 6);
+RETURN interval '1 second' * 4 ^ least(requeues, 6);
 
--- The rescuer calls it for a startable variant whose run ended before it began its stage: the state gets a new
+-- The sensors call it for a startable variant whose run ended before it began its stage: the state gets a new
 -- revision, so that a sensor requests a new run. False while the pause since the last try lasts. It never fails the
 -- variant.
 CREATE FUNCTION requeue_variant(variant uuid, seen_revision bigint) RETURNS boolean

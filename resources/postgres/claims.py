@@ -85,6 +85,11 @@ class Claims:
         parameters = {"variant": str(variant), "stage": stage, "run": run_id, "message": message, "final": final}
         return bool(self._transactions.one("fail_stage", **parameters)[0])
 
+    def give_back(self, variant: UUID, stage: str, run_id: str, message: str) -> bool:
+        """Lets the variant wait at the stage before, with the message. False when the run no longer holds the stage."""
+        parameters = {"variant": str(variant), "stage": stage, "run": run_id, "message": message}
+        return bool(self._transactions.one("give_back_stage", **parameters)[0])
+
     def complete(self, variant: UUID) -> JobProgress:
         """Verifies the variant and marks it complete, and its job too if it was the last. Doing it twice is no error.
 

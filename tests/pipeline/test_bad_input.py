@@ -52,6 +52,8 @@ IMAGES = {
 def test_an_unusable_image_fails_its_variant_and_names_the_file(studio: Studio, pipeline: Pipeline, kind: str) -> None:
     import re
 
+    # Where nothing at all is stored, the store is not mounted.
+    studio.ready_variant(studio.job(), photograph())
     content, message = IMAGES[kind]
     error = failed(studio, pipeline, studio.ready_variant(studio.job(), content), "vlm_analyze")
     assert re.search(message, error), error
