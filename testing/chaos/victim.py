@@ -95,11 +95,13 @@ class Victim(Studio):
         return fork_servers(daemon) if daemon is not None else []
 
     def kill(self, *processes: psutil.Process | None) -> None:
-        for process in processes:
+        """Returns when they have ended."""
+        killed = [process for process in processes if process is not None]
+        for process in killed:
             # It may have ended by itself.
             with contextlib.suppress(psutil.NoSuchProcess):
-                if process is not None:
-                    process.kill()
+                process.kill()
+        psutil.wait_procs(killed, timeout=5)
 
     def kill_workers(self) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -84,9 +84,7 @@ def test_a_second_run_for_a_state_that_had_its_run_is_refused(db: Database, shop
     assert db.claims.begin(variant, "vlm_analyze", "of a person") is None
 
 
-def test_a_run_requested_for_a_state_that_was_written_anew_is_refused(
-    db: Database, shop: Shop, variant: UUID
-) -> None:
+def test_a_run_requested_for_a_state_that_was_written_anew_is_refused(db: Database, shop: Shop, variant: UUID) -> None:
     asked = revision_of(shop, variant)
     shop.set_state(variant, "img_gen", "done")
     with pytest.raises(ClaimLost, match="another run works"):

@@ -30,7 +30,6 @@ def waiting(db: Database, *in_flight: UUID) -> dict[UUID, str]:
         ("img_gen", "failed", False),
         ("overlay", "running", False),
         ("overlay", "failed", False),
-        ("iou_eval", "done", False),
         ("iou_eval", "running", False),
     ],
 )
