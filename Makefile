@@ -5,7 +5,7 @@ N ?= 3
 SAMPLE ?= 200
 SEED ?= 1
 
-.PHONY: help setup models demo up down test test-core test-dagster mutants lint hooks pins audit licences bench \
+.PHONY: help setup models demo up down test test-core test-dagster mutants chaos lint hooks pins audit licences bench \
 	migrate parallel doctor
 
 help:  ## this list
@@ -41,6 +41,9 @@ test-core: setup  ## all tests but those of the models, and those in a browser
 
 mutants: setup  ## SAMPLE=200 SEED=1: change one operator at a time, and count what the unit tests notice
 	@$(PYTHON_RUN) -m testing.mutants --sample $(SAMPLE) --seed $(SEED)
+
+chaos: setup  ## SEED=1: kill every part of a service at every moment; one table of what became of its jobs
+	@$(PYTHON_RUN) -m testing.chaos --seed $(SEED)
 
 test-dagster: setup  ## VERSION=1.13.29: the tests of orchestration/ against another Dagster
 	@scripts/test-dagster $(VERSION)

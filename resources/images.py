@@ -32,6 +32,8 @@ _URL_PREFIX = "/assets/"
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", TiffImagePlugin.TiffImageFile.format, WebPImagePlugin.WebPImageFile.format)
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}")
 _KIND = re.compile(r"[a-z][a-z_]{0,31}")
+# As _write_whole names them, before the last character of a picture is written.
+_UNFINISHED = re.compile(r"\..+\.png\..+")
 _RECENT_BYTES = 128_000_000
 """Enough for image, mask and ad of a variant of 18 million pixels; larger ones are decoded again by each stage."""
 
@@ -121,6 +123,17 @@ class ImageStore:
                 written = path.lstat()
                 if stat.S_ISREG(written.st_mode) and name.endswith(".png") and written.st_mtime < when.timestamp():
                     yield f"{_URL_PREFIX}{path.relative_to(self._root).as_posix()}"
+
+    def remove_unfinished(self, before: datetime) -> int:
+        """Removes what a `save` that was killed has left behind. Returns how many files."""
+        removed = 0
+        for folder, _, names in os.walk(self._root / "yh"):
+            for path in (Path(folder, name) for name in names if _UNFINISHED.fullmatch(name)):
+                written = path.lstat()
+                if stat.S_ISREG(written.st_mode) and written.st_mtime < before.timestamp():
+                    path.unlink(missing_ok=True)
+                    removed += 1
+        return removed
 
     def remove(self, image_url: str) -> None:
         """Removes one of our own pictures, if it is still there."""

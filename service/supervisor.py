@@ -60,7 +60,7 @@ def web_options(settings: Settings) -> list[str]:
 
 
 class Supervisor:
-    """Starts the processes and starts again what ends, after a pause that grows while it keeps ending."""
+    """Starts the processes and starts again what ends, after a pause that grows while it ends soon after its start."""
 
     def __init__(self, settings: Settings, web_port: int, *, embedded_postgres: bool, renewals_seen: int) -> None:
         self._state = state = State.of(settings)
@@ -117,7 +117,8 @@ class Supervisor:
             return
         if child is not None:
             print(f"{name} ended with {child.returncode}; it starts again", flush=True)
-            self._pause_s[name] = min(self._pause_s[name] * 2, _LONGEST_PAUSE_S)
+            is_stable = now_s > self._next_start_s[name] - self._pause_s[name] + _LONGEST_PAUSE_S
+            self._pause_s[name] = 1.0 if is_stable else min(self._pause_s[name] * 2, _LONGEST_PAUSE_S)
         self._next_start_s[name] = now_s + self._pause_s[name]
         if name == "daemon":
             self._forget_former_daemon()

@@ -212,19 +212,19 @@ ORDER BY updated_at
 LIMIT :most;
 
 -- name: find_unsettled_jobs
--- Jobs noted by a trigger, when they are ours or gone; and of five hundred others in our hands those whose variants have
--- all ended: somebody has handed them over again. Which five hundred is left to chance, so that each has its turn.
+-- Jobs noted by a trigger, when they are ours or gone; and of two hundred others in our hands those whose variants have
+-- all ended: somebody has handed them over again. Which two hundred is left to chance, so that each has its turn.
 WITH random_place AS (
     SELECT min(pk) + floor(random() * (max(pk) - min(pk) + 1)) AS pk FROM jobs WHERE is_in_our_hands(current_step, status)
 ), looked_at AS (
     (SELECT j.job_id FROM jobs j
      WHERE is_in_our_hands(j.current_step, j.status) AND j.pk >= (SELECT pk::int FROM random_place)
-     ORDER BY j.pk LIMIT 500)
+     ORDER BY j.pk LIMIT 200)
     UNION ALL
     (SELECT j.job_id FROM jobs j
      WHERE is_in_our_hands(j.current_step, j.status) AND j.pk < (SELECT pk::int FROM random_place)
-     ORDER BY j.pk LIMIT 500)
-    LIMIT 500
+     ORDER BY j.pk LIMIT 200)
+    LIMIT 200
 )
 SELECT u.job_id
 FROM unsettled_jobs u LEFT JOIN jobs j USING (job_id)

@@ -35,7 +35,7 @@ STATES = st.one_of(
     st.tuples(st.sampled_from(STEPS), st.sampled_from(("queued", "running", "done", "failed"))),
 )
 ISOLATIONS = st.sampled_from(("READ COMMITTED", "REPEATABLE READ"))
-# What meets a lock of an open session gives up: a statement after the first, a function that tries again after the second.
+# What meets a lock of an open session gives up. Functions of ours that try again give up as a whole.
 _LOCK_TIMEOUT_MS = 20
 _STATEMENT_TIMEOUT_MS = 200
 # What PostgreSQL may answer to a write: it gave up a wait, or refused for another session's sake.
@@ -152,7 +152,7 @@ class AnyOrder(RuleBasedStateMachine):
         if session in self.open:
             self.open.remove(session)
             with session:
-                _ = session.commit() if commits else session.rollback()
+                (session.commit if commits else session.rollback)()
 
     # Runs and the rescuer -----------------------------------------------------------------------------------------
 
@@ -223,8 +223,9 @@ class AnyOrder(RuleBasedStateMachine):
             return list(connection.execute(text(query)))
 
     def _claimed_by(self, variant: UUID) -> str | None:
-        rows = self.shop.table("SELECT 1, claimed_by FROM jobs_variants WHERE job_variants_id = :v", v=variant)
-        return rows.get(1)
+        claims = self.shop.table("SELECT job_variants_id, claimed_by FROM jobs_variants")
+        run: str | None = claims.get(variant)
+        return run
 
     def _write(self, statement: str, **parameters: object) -> None:
         self._unless_refused(lambda: self.shop.execute(statement, **parameters))
@@ -254,8 +255,8 @@ def run(url: str, *, examples: int, steps: int) -> None:
     engine = create_engine(_with_option(url, f"lock_timeout={_LOCK_TIMEOUT_MS}"), pool_size=10)
     db = Database(_with_option(url, f"statement_timeout={_STATEMENT_TIMEOUT_MS}"))
     try:
-        run_state_machine_as_test(  # type: ignore[no-untyped-call]
-            lambda: AnyOrder(engine, db),
+        run_state_machine_as_test(
+            lambda: AnyOrder(engine, db),  # type: ignore[arg-type]
             settings=settings(
                 max_examples=examples,
                 stateful_step_count=steps,
@@ -275,7 +276,8 @@ def _with_option(url: str, option: str) -> str:
 
 
 _WRITE_JOB_OF = """
-    UPDATE jobs SET updated_at = now() WHERE job_id = (SELECT job_id FROM jobs_variants WHERE job_variants_id = :variant)
+    UPDATE jobs SET updated_at = now()
+    WHERE job_id = (SELECT job_id FROM jobs_variants WHERE job_variants_id = :variant)
 """
 _WRITE_STATE = "UPDATE jobs_variants SET current_step = :step, status = :status WHERE job_variants_id = :variant"
 

@@ -106,7 +106,7 @@ def run(url: str, race: Race, rounds: int) -> RaceResult:
     engine = create_engine(url, pool_size=len(race.actions))
     database = Database(url)
     try:
-        before = _prepare(engine, race, rounds)
+        before = prepare(engine, race, rounds)
         began_s = time.monotonic()
         _race(engine.execution_options(isolation_level=race.isolation), rounds, race.actions)
         seconds = time.monotonic() - began_s
@@ -123,8 +123,8 @@ def run(url: str, race: Race, rounds: int) -> RaceResult:
         engine.dispose()
 
 
-def _prepare(engine: Engine, race: Race, rounds: int) -> int:
-    """Every job of the race; returns how many deadlocks the database has seen."""
+def prepare(engine: Engine, race: Race, rounds: int) -> int:
+    """Every job of the race, and no other; returns how many deadlocks the database has seen."""
     statements = load(_STATEMENTS)
     parameters = {"rounds": rounds, "variants": race.variants, "step": race.step}
     with engine.begin() as connection:
@@ -135,9 +135,13 @@ def _prepare(engine: Engine, race: Race, rounds: int) -> int:
             "add_variants",
             "add_traces",
             "add_detections",
+            "add_objects",
             "add_plans",
             "add_layouts",
             "add_evaluations",
+            "add_inputs",
+            "add_copies",
+            "add_requests",
             "analyze",
         ):
             needed = statements[name].compile().params

@@ -11,7 +11,7 @@ FROM generate_series(1, :rounds) n;
 -- name: add_ads
 -- A finished ad for each variant, under the variant's id.
 INSERT INTO image_assets (image_asset_id, image_url)
-SELECT ('00000000-0000-0000-0000-' || lpad(to_hex(n * 16 + v), 12, '0'))::uuid, '/assets/ad.png'
+SELECT ('00000000-0000-0000-0000-' || lpad(to_hex(n * 16 + v), 12, '0'))::uuid, '/assets/yh/' || n || '/' || v || '.png'
 FROM generate_series(1, :rounds) n, generate_series(1, :variants) v
 ON CONFLICT DO NOTHING;
 
@@ -32,6 +32,9 @@ SELECT job_variants_id, 'analyze', '{}', nextval('variant_revisions') FROM jobs_
 INSERT INTO yolo_runs (job_variants_id, result, revision)
 SELECT job_variants_id, '{}', nextval('variant_revisions') FROM jobs_variants;
 
+-- name: add_objects
+INSERT INTO detections (job_variants_id, label) SELECT job_variants_id, 'cup' FROM jobs_variants;
+
 -- name: add_plans
 INSERT INTO planner_proposals (job_variants_id, layout, revision)
 SELECT job_variants_id, '{}', nextval('variant_revisions') FROM jobs_variants;
@@ -44,6 +47,17 @@ SELECT job_variants_id, '{}', nextval('variant_revisions') FROM jobs_variants;
 INSERT INTO evaluations (job_variants_id, evaluation_type, metrics, revision)
 SELECT job_variants_id, type, '{}', nextval('variant_revisions')
 FROM unnest(ARRAY['llava_judge', 'ocr', 'readability', 'iou']) AS type, jobs_variants;
+
+-- name: add_inputs
+INSERT INTO job_inputs (job_id, desc_kor) SELECT job_id, '커피' FROM jobs;
+
+-- name: add_copies
+INSERT INTO txt_ad_copy_generations (job_id, generation_stage, ad_copy_kor, status)
+SELECT job_id, 'ad_copy_kor', '커피', 'done' FROM jobs;
+
+-- name: add_requests
+INSERT INTO variant_requests (job_variants_id, state_revision, requested_by)
+SELECT job_variants_id, 1, 'new_variants' FROM jobs_variants;
 
 -- name: analyze
 ANALYZE;

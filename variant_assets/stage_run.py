@@ -14,6 +14,7 @@ from resources.postgres.errors import StageRefused
 from resources.postgres.values import variant_id
 from resources.store_trouble import StoreTroubleError
 from stages.values import StageError
+from variant_assets.completion import report_not_complete
 from variant_assets.runs import asked_revision
 from variant_assets.stage_work import StageWork
 
@@ -41,7 +42,8 @@ def stage_run(context: dg.AssetExecutionContext, db: Database, images: ImageStor
 
     def record(error: Exception, *, final: bool) -> None:
         try:
-            db.claims.fail(key, stage, context.run.run_id, _text(error), final=final)
+            if db.claims.fail(key, stage, context.run.run_id, _text(error), final=final) and final:
+                report_not_complete(context, stage, _text(error))
         except SQLAlchemyError as unrecorded:
             error.add_note(f"This could not be recorded in jobs_variants: {unrecorded}")
 

@@ -15,6 +15,15 @@ CREATE TABLE unsettled_jobs (
 );
 CREATE INDEX idx_unsettled_jobs_job_id ON unsettled_jobs (job_id);
 
+-- The stage at which the next run of a startable variant begins: the one after its state, or an earlier one whose
+-- result is missing or stale. Before the first stage there is none to look for.
+CREATE OR REPLACE FUNCTION variant_start_stage(variant uuid, step text, status text) RETURNS text
+STABLE LANGUAGE sql AS $$
+    SELECT variant_step_at(CASE WHEN next_position <= 1 THEN 1
+                                ELSE least(next_position, first_stale_position(variant)) END)
+    FROM (SELECT variant_step_position(step) + CASE status WHEN 'done' THEN 1 ELSE 0 END AS next_position) AS next
+$$;
+
 -- Locks the row of the variant's job, then that of the variant, and returns the variant; all columns are NULL when there
 -- is none. A writer of another part may have locked the variant first and want the job next: then the job is let go and
 -- both are tried again.
