@@ -5,7 +5,7 @@ N ?= 3
 SAMPLE ?= 200
 SEED ?= 1
 
-.PHONY: help setup models demo up down test test-core test-dagster mutants chaos lint hooks pins audit licences bench \
+.PHONY: help setup models demo up down test test-core test-dagster mutants chaos hostile lint hooks pins audit licences bench \
 	migrate parallel doctor
 
 help:  ## this list
@@ -44,6 +44,10 @@ mutants: setup  ## SAMPLE=200 SEED=1: change one operator at a time, and count w
 
 chaos: setup  ## SEED=1: kill every part of a service at every moment; one table of what became of its jobs
 	@$(PYTHON_RUN) -m testing.chaos --seed $(SEED)
+
+hostile: models  ## every attack on what comes from outside: files, copies, paths, model servers, web, roles
+	@scripts/setup test
+	@$(PYTHON_RUN) -m testing.hostile
 
 test-dagster: setup  ## VERSION=1.13.29: the tests of orchestration/ against another Dagster
 	@scripts/test-dagster $(VERSION)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, ValidationError, ValidationInfo
 from pydantic.fields import FieldInfo
@@ -20,6 +21,7 @@ from sqlalchemy.exc import ArgumentError
 PROJECT = Path(__file__).resolve().parent.parent
 # The code location has this many sensors for new variants, whatever SENSOR_COPIES is.
 MOST_SENSOR_COPIES = 3
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 
 
 class SettingError(Exception):
@@ -47,6 +49,26 @@ def postgresql_url(value: str, name: str = "DATABASE_URL") -> str:
     return url.render_as_string(hide_password=False)
 
 
+def without_login(url: str) -> str:
+    """A web address without user and password, as people may see it."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _web_url(value: str | None, info: ValidationInfo) -> str | None:
+    """Raises ValueError; its message never holds the value, for a password may be in it."""
+    if value is None:
+        return None
+    try:
+        parts = urlsplit(value)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_url = False
+    if not is_url:
+        raise ValueError(f"{_variable(info)} is not a web address; write http://host:8000/v1")
+    return value
+
+
 def _database_url(value: str | None, info: ValidationInfo) -> str | None:
     return None if value is None else postgresql_url(value, _variable(info))
 
@@ -68,6 +90,13 @@ def _host_names(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]
     for name in names:
         if not re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", name):
             raise ValueError(f"{_variable(info)} has {name!r}, which is not a host name, for example ads.example.com")
+    return names
+
+
+def _image_formats(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    for name in names:
+        if name not in IMAGE_FORMATS:
+            raise ValueError(f"{_variable(info)} has {name!r}; use some of: {', '.join(IMAGE_FORMATS)}")
     return names
 
 
@@ -99,10 +128,12 @@ def _join_labels(labels: tuple[tuple[str, float], ...]) -> str:
     return ",".join(f"{label}={weight}" for label, weight in labels) or ","
 
 
+WebUrl = Annotated[str | None, AfterValidator(_web_url)]
 DatabaseUrl = Annotated[str | None, AfterValidator(_database_url)]
 ProjectPath = Annotated[Path, AfterValidator(project_path)]
 Folders = Annotated[tuple[ProjectPath, ...], BeforeValidator(_folders), PlainSerializer(_join_paths)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words), PlainSerializer(_join_words)]
+ImageFormats = Annotated[Words, AfterValidator(_image_formats)]
 HostNames = Annotated[Words, AfterValidator(_host_names)]
 Labels = Annotated[tuple[tuple[str, float], ...], BeforeValidator(_labels), PlainSerializer(_join_labels)]
 Switch = Literal["on", "off"]
@@ -192,7 +223,26 @@ class Settings(StateSettings):
     image_retention_days: int = _setting(
         7, "our own pictures that nothing refers to any more are removed when they are older", ge=1
     )
-    max_image_pixels: int = _setting(50_000_000, "an image with more pixels is refused before it is decoded", ge=1)
+    max_image_pixels: int = _setting(
+        16_777_216, "an image with more pixels is refused before it is decoded; 16 million take 300 MB at most", ge=1
+    )
+    image_formats: ImageFormats = _setting(
+        "PNG,JPEG,WEBP",
+        "the formats of images that are read",
+        allowed="`PNG`, `JPEG`, `WEBP`, `GIF`, `BMP`, `TIFF`, separated by `,`",
+    )
+    stage_deadline_s: int = _setting(
+        60, "a stage that takes more seconds ends its worker, and its variant fails with that reason", ge=1
+    )
+    model_deadline_s: int = _setting(
+        600, "the same for a stage that asks a model that is not embedded; loading it counts", ge=1
+    )
+    stage_memory_mb: int = _setting(
+        8192,
+        "a stage that asks for more memory (address space) beside what its worker has is ended; 0: no limit. A stage"
+        " that asks a model that is not embedded has none",
+        ge=0,
+    )
     font_folders: Folders = _setting(
         "/usr/share/fonts", "where fonts are looked for", allowed="folders, separated by `:`"
     )
@@ -211,11 +261,24 @@ class Settings(StateSettings):
         "for `local` the model, for `endpoint` its name at the server",
         allowed="a folder, or a name of the hub or of the server",
     )
-    vlm_url: str = _setting("http://127.0.0.1:8000/v1", "for `endpoint`: where the server is", allowed="a URL")
+    vlm_url: Annotated[str, AfterValidator(_web_url)] = _setting(
+        "http://127.0.0.1:8000/v1",
+        "for `endpoint`: where the server is; its user and password, if any, are shown nowhere",
+        allowed="a URL",
+        repr=False,
+    )
+    vlm_proxy: WebUrl = _setting(
+        None,
+        "for `endpoint`: the proxy to it; variables such as `HTTP_PROXY` are not read",
+        allowed="a URL",
+        repr=False,
+    )
     vlm_api_key: SecretStr | None = _setting(
         None, "for `endpoint`: its key, if the server asks for one", allowed="any text"
     )
-    vlm_timeout_s: int = _setting(120, "for `endpoint`: how many seconds one answer may take", ge=1)
+    vlm_timeout_s: int = _setting(
+        120, "for `endpoint`: how many seconds one answer may take from first to last, tries again included", ge=1
+    )
     vlm_at_once: int = _setting(4, "for `endpoint`: how many requests of one process are in flight at most", ge=1)
     vlm_device: str = _setting("auto", "for `local`: where the model runs", allowed="`auto`, `cpu`, `cuda`, `cuda:1`")
     vlm_quantization: Literal["none", "8bit", "4bit"] = _setting("none", "for `local`: smaller weights")
@@ -237,7 +300,7 @@ class Settings(StateSettings):
     )
     detector_trusted_sha256: Words = _setting(
         (),
-        "for `yolo`: the `.pt` files that may be loaded although they are pickles, which can run any code",
+        "for `yolo`: the files other than `.onnx` that may be loaded although they are pickles, which can run any code",
         allowed="SHA-256 digests, separated by `,`",
     )
     ocr: Literal["embedded", "paddle"] = _setting("embedded", "what reads the text back")
@@ -267,8 +330,19 @@ class Settings(StateSettings):
 
     def secrets(self) -> dict[str, str]:
         """The fields whose values nobody may see, with their values, as far as they are set."""
-        key = self.vlm_api_key.get_secret_value() if self.vlm_api_key is not None else None
-        return {name: value for name, value in {"database_url": self.database_url, "vlm_api_key": key}.items() if value}
+        values = {
+            "database_url": self.database_url,
+            "vlm_api_key": self.vlm_api_key.get_secret_value() if self.vlm_api_key is not None else None,
+            # Where it holds a user or a password.
+            "vlm_url": self.vlm_url if self.vlm_url != self.public_vlm_url else None,
+            "vlm_proxy": self.vlm_proxy,
+        }
+        return {name: value for name, value in values.items() if value}
+
+    @property
+    def public_vlm_url(self) -> str:
+        """Where the model server is, as people see it."""
+        return without_login(self.vlm_url)
 
     def require_database_url(self) -> str:
         """The database. Raises SettingError when it is not set."""

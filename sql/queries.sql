@@ -5,7 +5,7 @@ SELECT begin_stage(CAST(:variant AS uuid), :stage, :run, :ended_run, CAST(:asked
 -- name: load_variant
 -- Everything a stage may read: ids, tenant, image, copy and the results of the stages before it.
 SELECT v.job_variants_id, v.job_id, v.img_asset_id, v.created_at,
-       i.image_url, coalesce(j.tenant_id, i.tenant_id) AS tenant_id,
+       i.image_url, i.tenant_id AS image_tenant_id, j.tenant_id,
        coalesce((SELECT nullif(btrim(c.ad_copy_kor), '') FROM txt_ad_copy_generations c
                  WHERE c.job_id = v.job_id AND c.generation_stage = 'ad_copy_kor' AND c.status = 'done'
                  ORDER BY c.created_at DESC, c.pk DESC LIMIT 1), nullif(btrim(n.desc_kor), '')) AS copy_kor,
@@ -90,12 +90,21 @@ SET image_asset_id = excluded.image_asset_id, prompt = excluded.prompt, layout =
     updated_at = clock_timestamp();
 
 -- name: save_overlay
--- The layout, and the finished ad as the variant's overlaid image asset.
+-- The layout, and the finished ad as the variant's overlaid image asset. A row that is not this variant's own ad, whoever
+-- named it there, is left as it is.
 WITH result AS (
     SELECT CAST(:result AS jsonb) AS value
 ), variant AS (
-    SELECT v.job_variants_id, v.job_id, coalesce(v.overlaid_img_asset_id, gen_random_uuid()) AS ad_id, j.tenant_id
-    FROM jobs_variants v JOIN jobs j USING (job_id) WHERE v.job_variants_id = CAST(:variant AS uuid)
+    SELECT v.job_variants_id, v.job_id, coalesce(own.image_asset_id, gen_random_uuid()) AS ad_id, j.tenant_id
+    FROM jobs_variants v
+    JOIN jobs j USING (job_id)
+    LEFT JOIN image_assets own
+        ON own.image_asset_id = v.overlaid_img_asset_id AND own.image_type = 'overlaid'
+        AND own.job_id = v.job_id AND own.tenant_id = j.tenant_id
+        AND NOT EXISTS (SELECT 1 FROM jobs_variants o
+                        WHERE o.job_id = v.job_id AND o.job_variants_id <> v.job_variants_id
+                          AND own.image_asset_id IN (o.overlaid_img_asset_id, o.img_asset_id))
+    WHERE v.job_variants_id = CAST(:variant AS uuid)
 ), ad AS (
     INSERT INTO image_assets (image_asset_id, image_type, image_url, width, height, tenant_id, job_id)
     SELECT ad_id, 'overlaid', :artifact_url, (value -> 'size' ->> 'width_px')::int,

@@ -60,7 +60,7 @@ def _vlm(settings: Settings) -> Iterator[Finding]:
         yield Finding("device", settings.vlm_device)
     elif settings.vlm == "endpoint":
         yield _package("openai")
-        yield Finding("server", f"{settings.vlm_url}, model {settings.vlm_model}")
+        yield Finding("server", f"{settings.public_vlm_url}, model {settings.vlm_model}")
     else:
         yield _package("opencv-contrib-python", "run `make setup`")
 

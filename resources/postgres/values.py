@@ -32,6 +32,7 @@ class Variant:
     img_asset_id: UUID | None
     created_at: datetime
     image_url: str | None
+    image_tenant_id: str | None
     tenant_id: str | None
     copy_kor: str | None
     copy_eng: str | None

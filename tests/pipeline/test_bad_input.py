@@ -67,7 +67,7 @@ def test_a_path_outside_the_asset_root_is_refused(studio: Studio, pipeline: Pipe
 
 def test_a_tenant_that_is_a_path_is_refused(studio: Studio, pipeline: Pipeline) -> None:
     variant = studio.ready_variant(studio.job(tenant="../x"), photograph())
-    assert "../x" in failed(studio, pipeline, variant, "yolo_detect")
+    assert "../x" in failed(studio, pipeline, variant, "vlm_analyze")
     assert not (studio.asset_root.parent / "x").exists()
 
 
@@ -83,6 +83,24 @@ def test_no_copy_at_all_fails_the_variant_by_name(studio: Studio, pipeline: Pipe
     studio.execute("UPDATE job_inputs SET desc_eng = NULL")
     error = failed(studio, pipeline, studio.ready_variant(job, photograph()), "vlm_analyze")
     assert f"no ad copy for job {job}" in error
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [("desc_kor", "ad copy"), ("desc_eng", "brief")],
+)
+def test_a_text_that_is_too_long_is_refused_at_the_first_stage(
+    studio: Studio, pipeline: Pipeline, column: str, message: str
+) -> None:
+    variant = studio.ready_variant(studio.job(), photograph())
+    studio.execute(f"UPDATE job_inputs SET {column} = repeat('가', 5000)")
+    studio.execute(
+        "INSERT INTO txt_ad_copy_generations (job_id, generation_stage, ad_copy_eng, status)"
+        " SELECT job_id, 'ad_copy_eng', 'A cup of coffee', 'done' FROM job_inputs"
+    )
+    error = failed(studio, pipeline, variant, "vlm_analyze")
+    assert f"the {message} of job" in error
+    assert "has 5,000 characters" in error
 
 
 @pytest.mark.parametrize(
@@ -138,6 +156,6 @@ def test_every_usual_kind_of_picture_goes_through(studio: Studio, pipeline: Pipe
     if mode == "I;16":
         Image.fromarray(np.asarray(picture.convert("L"), dtype=np.uint16) * 257).save(buffer, "PNG")
     else:
-        picture.convert(mode).save(buffer, "TIFF" if mode == "CMYK" else "PNG")
+        picture.convert(mode).save(buffer, "JPEG" if mode == "CMYK" else "PNG")
     variant = studio.ready_variant(studio.job(), buffer.getvalue())
     assert pipeline.run(variant, "vlm_analyze", "yolo_detect", "planner", "overlay").success

@@ -7,6 +7,7 @@ import pytest
 
 from resources import wiring
 from resources.detector.saliency import SaliencyDetector
+from resources.loading.availability import findings
 from resources.ocr.embedded import EmbeddedOcr
 from resources.postgres.database import Database
 from resources.settings import Settings
@@ -51,6 +52,7 @@ def test_the_configuration_names_backend_model_and_asset_root() -> None:
         "detector": "SaliencyDetectorResource",
         "ocr": "EmbeddedOcrResource",
         "fonts": "FontsResource",
+        "limits": "StageLimits",
         "sensor_settings": "SensorSettings",
     }
     assert resources["images"].model_dump()["asset_root"] == "/srv/assets"
@@ -74,6 +76,27 @@ def test_the_configuration_holds_the_variables_of_secrets_and_a_run_their_values
     monkeypatch.setattr(wiring, "Database", given.append)
     given_to_runs(settings, "db", "vision")
     assert sorted(given) == ["key-secret", "postgresql+psycopg2://shop:db-secret@db.example:5433/ads"]
+
+
+def test_a_password_in_the_url_of_the_model_server_reaches_the_client_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: dict[str, Any] = {
+        "vlm_url": "https://shop:url-secret@vlm.example/v1",
+        "vlm_proxy": "http://shop:proxy-secret@proxy:3128",
+    }
+    settings = Settings(vlm="endpoint", **given)
+    shown = [repr(settings), repr(dagster_resources(settings)), str(findings(settings)["VLM=endpoint"])]
+    assert [text for text in shown if "secret" in text] == []
+    assert all("vlm.example/v1" in text for text in shown[1:])
+    for name, value in settings.secrets().items():
+        monkeypatch.setenv(name.upper(), value)
+    seen: list[dict[str, str]] = []
+    monkeypatch.setattr(
+        wiring, "EndpointVision", lambda endpoint: seen.append({"vlm_url": endpoint.url, "vlm_proxy": endpoint.proxy})
+    )
+    given_to_runs(settings, "vision")
+    assert seen == [given]
 
 
 def test_a_server_that_wants_no_key_needs_no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
