@@ -6,19 +6,20 @@ import subprocess
 import sys
 
 from resources.loading.availability import findings
-from resources.settings import PROJECT, SettingError, Settings
+from resources.settings import PROJECT, Settings
 from resources.store_trouble import store_trouble
+from service.commands import run_command
 from service.running import running_environment
 from service.state import State
 
 
 def main() -> int:
-    try:
-        settings = Settings()
-        found = findings(settings)
-    except SettingError as error:
-        print(error, file=sys.stderr)
-        return 1
+    return run_command(_report)
+
+
+def _report() -> int:
+    settings = Settings()
+    found = findings(settings)
     for backend, needed in found.items():
         runs = not any(each.missing for each in needed)
         print(f"{backend}: {'can run' if runs else 'CANNOT RUN'}")

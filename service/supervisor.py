@@ -20,6 +20,7 @@ from resources.settings import PROJECT, Settings
 from service import postgres
 from service.code_socket import code_socket, listens
 from service.lease import AnotherServiceError, Holder, KeptLease
+from service.logs import shorten_logs
 from service.state import UMASK, Process, Record, State
 
 _LONGEST_PAUSE_S = 30.0
@@ -77,14 +78,18 @@ class Supervisor:
         self._renewals_seen = renewals_seen
         self._lease = KeptLease(self._database.lease, holder, self._stop_for_another)
 
-    def run(self) -> None:
+    def register(self) -> None:
+        """From here on the record names this process, and `make down` can end it."""
         for sign in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sign, lambda *_: self._stopping.set())
-        self._state.workspace.write_text(workspace_yaml(self._code_socket))
         self._lease.take(self._renewals_seen)
         self._write_record()
+
+    def run(self) -> None:
+        self._state.workspace.write_text(workspace_yaml(self._code_socket))
         try:
             while not self._stopping.is_set():
+                shorten_logs(self._state.logs)
                 self._keep_database()
                 self._keep("code-server")
                 # A daemon that does not find its code server looks again only after a minute.
@@ -168,17 +173,23 @@ class Supervisor:
 
 def main() -> None:
     web_port, database, renewals_seen = sys.argv[1:]
-    # The caller returns at once, and a Ctrl-C in its terminal does not reach this process.
+    # The caller returns as soon as `make down` can end what it has started. Its terminal's Ctrl-C does not come here.
+    started, tell_started = os.pipe()
     if os.fork() > 0:
-        os._exit(0)
+        os.close(tell_started)
+        os._exit(0 if os.read(started, 1) else 1)
     os.setsid()
     os.umask(UMASK)
+    supervisor = Supervisor(
+        Settings(), int(web_port), embedded_postgres=database == "embedded", renewals_seen=int(renewals_seen)
+    )
     try:
-        Supervisor(
-            Settings(), int(web_port), embedded_postgres=database == "embedded", renewals_seen=int(renewals_seen)
-        ).run()
+        supervisor.register()
     except AnotherServiceError as error:
         sys.exit(str(error))
+    os.write(tell_started, b"1")
+    os.close(tell_started)
+    supervisor.run()
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@
 import io
 import struct
 import zlib
+from pathlib import Path
 from uuid import UUID
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from resources.wiring import FontsResource
 from testing.pipeline import Pipeline
 from testing.studio import Studio, photograph
 
@@ -159,3 +161,13 @@ def test_every_usual_kind_of_picture_goes_through(studio: Studio, pipeline: Pipe
         picture.convert(mode).save(buffer, "JPEG" if mode == "CMYK" else "PNG")
     variant = studio.ready_variant(studio.job(), buffer.getvalue())
     assert pipeline.run(variant, "vlm_analyze", "yolo_detect", "planner", "overlay").success
+
+
+def test_a_machine_that_has_lost_its_fonts_fails_the_variant_once_with_the_reason(
+    studio: Studio, pipeline: Pipeline, tmp_path: Path
+) -> None:
+    variant = studio.ready_variant(studio.job(), photograph())
+    assert not pipeline.run(variant, fonts=FontsResource(folders=[str(tmp_path / "unmounted")])).success
+    assert studio.state_of(variant) == ("overlay", "failed")
+    assert "unmounted does not exist; install a Hangul font" in str(studio.error(variant))
+    assert pipeline.run(variant).success
