@@ -2,18 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, create_engine, make_url
 from sqlalchemy.pool import NullPool
 
-from resources.postgres import migrations
+from resources.postgres import migrations, release
 from resources.postgres.adoption import SHARED_TABLES, MigrationRefused
 from resources.postgres.database import Database
 from resources.postgres.migration_files import MigrationFile, Step, files, read
-from testing.databases import new_database
+from testing.databases import new_database, run_script
 from testing.shop import Shop, work_through
 
 # Jobs 17 to 21 of old_states.sql.
@@ -43,9 +42,7 @@ def url_of(engine: Engine) -> str:
 def old_database(postgres_url: str, *scripts: str) -> Iterator[Shop]:
     with new_database(postgres_url) as url, shop_at(url) as shop:
         for script in scripts:
-            with shop.engine.begin() as connection:
-                text = Path(__file__).with_name(script).read_text()
-                connection.execution_options(no_parameters=True).exec_driver_sql(text)
+            run_script(url, script)
         yield shop
 
 
@@ -382,6 +379,50 @@ def test_what_was_in_work_starts_again_and_completes_its_job(adopted: Shop) -> N
         db.claims.complete(variant.job_variants_id)
     db.close()
     assert [adopted.job_state(job(number))[1] for number in (2, 3)] == ["done", "done"]
+
+
+def test_the_plan_says_what_becomes_of_every_state_and_changes_nothing(
+    old_states: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = url_of(old_states.engine)
+    monkeypatch.setenv("DATABASE_URL", url)
+    before = old_states.row("SELECT array_agg(v.*::text ORDER BY pk) FROM jobs_variants v")
+    assert migrations.main(["--plan"]) == 0
+    said = capsys.readouterr().out
+    for line in (
+        "2 × (img_gen, done): held",
+        "1 × (img_gen, done): starts",
+        "2 × (no step, queued) → (planner, running): held",
+        "1 × (planner, running): held",
+        "1 × (vlm_planner, running) → (planner, running): starts",
+        "1 × (user_img_input, done): stays",
+        "1 × (magic, done): unknown, kept aside",
+        "dropped: CREATE TRIGGER check_all_variants_done_trigger",
+    ):
+        assert line in said, said
+    assert old_states.row("SELECT array_agg(v.*::text ORDER BY pk) FROM jobs_variants v") == before
+    # What was said is what happens.
+    migrations.migrate(url)
+    starts = sum(int(line.split()[0]) for line in said.splitlines() if line.endswith(": starts"))
+    held = sum(int(line.split()[0]) for line in said.splitlines() if line.endswith(": held"))
+    at_work = "is_startable(current_step, status) OR is_at_work(current_step, status)"
+    assert (starts, held) == old_states.row(
+        "SELECT count(*) FILTER (WHERE old_work IS NULL), count(*) FILTER (WHERE old_work = 'held')"
+        f" FROM jobs_variants WHERE {at_work}"
+    )[:2]
+    assert migrations.main(["--plan"]) == 0
+    assert "the database is up to date" in capsys.readouterr().out
+
+
+def test_an_operator_releases_by_command(
+    adopted_states: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url_of(adopted_states.engine))
+    assert release.main(["2"]) == 0
+    assert capsys.readouterr().out == "released 2 variants; 4 are still held. New variants go first.\n"
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/x")
+    assert release.main(["2"]) == 1
+    assert capsys.readouterr().err.startswith("cannot release in postgresql")
 
 
 def test_a_migration_that_was_ended_between_two_steps_goes_on(
