@@ -440,3 +440,12 @@ def test_a_migration_that_was_ended_between_two_steps_goes_on(
     assert migrations.migrate(url)[0] == "0002_variant_state.sql"
     assert states_of(old_states, DONE) == [("iou_eval", "done"), ("img_gen", "done")]
     assert old_states.row("SELECT count(*) FROM jobs_variants WHERE old_work = 'held'")[0] > 5
+
+
+def test_an_index_that_was_being_built_when_a_migrator_was_ended_is_built_anew(old: Shop) -> None:
+    old.execute("CREATE INDEX idx_jobs_variants_status ON jobs_variants (job_id)")
+    old.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'idx_jobs_variants_status'::regclass")
+    migrations.migrate(url_of(old.engine))
+    found = old.row("SELECT indexdef FROM pg_indexes WHERE indexname = 'idx_jobs_variants_status'")[0]
+    assert found.endswith("jobs_variants USING btree (status)")
+    assert old.row("SELECT count(*) FROM pg_index WHERE NOT indisvalid")[0] == 0
