@@ -17,12 +17,18 @@ from testing.databases import new_database
 from testing.shop import Shop, output
 
 # A person asks for these, and they read everything.
-FOR_PEOPLE = {"find_broken_invariants", "find_unfinished_done_jobs"}
+FOR_PEOPLE = {
+    "count_held_work",
+    "count_unknown_states",
+    "find_broken_invariants",
+    "find_unfinished_done_jobs",
+    "release_old_work",
+}
 # Retention empties it, so it stays small.
-ALLOWED = {"remove_past_requests": {"variant_requests"}}
+ALLOWED = {"remove_past_requests": {"variant_requests"}, "release_requests": {"variant_requests"}}
 WALKED = """
     SELECT relname FROM pg_stat_xact_user_tables
-    WHERE seq_scan > 0 AND relname NOT IN ('tenants', 'unsettled_jobs', 'parallel_order')
+    WHERE seq_scan > 0 AND relname NOT IN ('tenants', 'unsettled_jobs', 'parallel_order', 'service_lease')
 """
 FOREIGN_KEYS = """
     SELECT conrelid::regclass || ' (' || attname || ')', EXISTS (
@@ -80,6 +86,9 @@ PARAMETERS: dict[str, Any] = {
     "state_revision": 1,
     "outcome": "ended",
     "older_than_s": 0,
+    "room": 6,
+    "holder": "{}",
+    "renewals_seen": 0,
     "variants": [str(UUID(int=16 + 1))],
     "urls": [f"/assets/yh/{number}/1.png" for number in range(50)],
 }
