@@ -55,6 +55,9 @@ from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Sq
 from dagster._core.storage.local_compute_log_manager import IO_TYPE_EXTENSION as IO_TYPE_EXTENSION
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager as LocalComputeLogManager
 
+# The folder of an instance's own files; ours keeps a second daemon out.
+from dagster._core.storage.root import LocalArtifactStorage as LocalArtifactStorage
+
 # Tags: the code server that runs a run, those that the UI does not show, and a run's place in the queue.
 from dagster._core.storage.tags import GRPC_INFO_TAG as GRPC_INFO_TAG
 from dagster._core.storage.tags import HIDDEN_TAG_PREFIX as HIDDEN_TAG_PREFIX

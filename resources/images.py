@@ -21,6 +21,7 @@ from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError, WebPIm
 from resources.picture_files import FileRefused, read_file, remove_file, write_file
 from resources.picture_structure import scanned_too_often, structure_fault
 from resources.recent_pictures import Pixels, RecentPictures
+from resources.store_trouble import await_store, store_trouble, trouble_behind
 from stages.imaging.arrays import Mask, Picture
 from stages.values import StageError
 from stages.wording import shown
@@ -42,6 +43,8 @@ USUAL_FORMATS = ("PNG", "JPEG", str(WebPImagePlugin.WebPImageFile.format))
 KNOWN_FORMATS = (*USUAL_FORMATS, "GIF", "BMP", str(TiffImagePlugin.TiffImageFile.format))
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}")
 _KIND = re.compile(r"[a-z][a-z_]{0,31}")
+# As write_file names them, before the last character of a picture is written.
+_UNFINISHED = re.compile(r"\..+\.png\..+")
 _LONGEST_URL = 1_000
 _RECENT_BYTES = 128_000_000
 """Enough for image, mask and ad of a variant of 18 million pixels; larger ones are decoded again by each stage."""
@@ -84,6 +87,18 @@ class ImageStore:
         self._max_pixels = max_pixels
         self._formats = tuple(formats)
         self._recent = RecentPictures(_RECENT_BYTES)
+
+    def trouble(self) -> str | None:
+        """What is wrong with the store as a whole; None if it is in order."""
+        return store_trouble(self._root)
+
+    def trouble_behind(self, error: BaseException) -> str | None:
+        """The trouble of the store that this error comes from; None where it has another cause."""
+        return trouble_behind(error, self._root)
+
+    def await_order(self, within_s: float) -> bool:
+        """Waits until the store is in order; False when it is not within this time."""
+        return await_store(self._root, within_s)
 
     def load(self, image_url: str) -> Picture:
         """The picture upright and in RGB, shape (height, width, 3); transparency lies on white.
@@ -147,16 +162,28 @@ class ImageStore:
 
     def own_before(self, when: datetime) -> Iterator[str]:
         """The URLs of the pictures that `save` wrote before this time. Links are neither followed nor named."""
+        for parts in self._own_files(when):
+            if parts[-1].endswith(".png"):
+                yield f"{_URL_PREFIX}{'/'.join(parts)}"
+
+    def remove_unfinished(self, before: datetime) -> int:
+        """Removes what a `save` that was killed has left behind. Returns how many files."""
+        unfinished = [parts for parts in self._own_files(before) if _UNFINISHED.fullmatch(parts[-1])]
+        for parts in unfinished:
+            remove_file(self._root, parts)
+        return len(unfinished)
+
+    def _own_files(self, before: datetime) -> Iterator[tuple[str, ...]]:
+        """The names below the root that lead to each of our files that was last written before this time."""
         for folder, inner, names in os.walk(self._root):
             if Path(folder) == self._root:
                 # A link of this name would be followed if the walk began there.
                 inner[:] = [name for name in inner if name == "yh"]
                 continue
-            for name in names:
-                path = Path(folder, name)
+            for path in (Path(folder, name) for name in names):
                 written = path.lstat()
-                if stat.S_ISREG(written.st_mode) and name.endswith(".png") and written.st_mtime < when.timestamp():
-                    yield f"{_URL_PREFIX}{path.relative_to(self._root).as_posix()}"
+                if stat.S_ISREG(written.st_mode) and written.st_mtime < before.timestamp():
+                    yield path.relative_to(self._root).parts
 
     def remove(self, image_url: str) -> None:
         """Removes one of our own pictures, if it is still there."""

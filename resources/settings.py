@@ -14,14 +14,20 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, ValidationError, ValidationInfo
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
+
+from orchestration.schema_url import in_schema
 
 # Relative paths in settings are relative to this folder, and `.env` lies in it.
 PROJECT = Path(__file__).resolve().parent.parent
+# Dagster has a table called jobs too.
+DAGSTER_SCHEMA = "dagster"
 # The code location has this many sensors for new variants, whatever SENSOR_COPIES is.
 MOST_SENSOR_COPIES = 3
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+# An @ behind the one that ends user and password. (A user alone may have one: some hosts want user@server.)
+_AMBIGUOUS_AT = re.compile(r"://(?>[^:/]*(?::[^@]*)?@).*@")
 
 
 class SettingError(Exception):
@@ -38,14 +44,17 @@ def postgresql_url(value: str, name: str = "DATABASE_URL") -> str:
 
     A bare `postgresql://` means another driver from SQLAlchemy 2.1 on, one that dagster-postgres cannot use.
     """
-    way_out = "write postgresql://user:password@host:5432/name"
+    way_out = "write postgresql://user:password@host:5432/name, and in the password @ as %40, : as %3A, / as %2F"
     try:
-        url = make_url(re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", value))
+        url = make_url(re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", value.strip()))
     except (ArgumentError, ValueError):
         # ValueError: the port is no number; its message may hold a part of the password.
         raise ValueError(f"{name} is not a database URL; {way_out}") from None
+    if _AMBIGUOUS_AT.search(value):
+        # What follows the first @ may be a part of the password, so nothing of it is shown.
+        raise ValueError(f"{name} has more than one @; {way_out}")
     if url.drivername != "postgresql+psycopg2" or not url.database:
-        raise ValueError(f"{name}={url.render_as_string()} is not a PostgreSQL database; {way_out}")
+        raise ValueError(f"{name}={shown_url(url)} is not a PostgreSQL database; {way_out}")
     return url.render_as_string(hide_password=False)
 
 
@@ -67,6 +76,11 @@ def _web_url(value: str | None, info: ValidationInfo) -> str | None:
     if not is_url:
         raise ValueError(f"{_variable(info)} is not a web address; write http://host:8000/v1")
     return value
+
+
+def shown_url(url: URL) -> str:
+    """For people: without the password, and without the query, which can hold one too."""
+    return url.set(query={}).render_as_string()
 
 
 def _database_url(value: str | None, info: ValidationInfo) -> str | None:
@@ -155,7 +169,8 @@ class StateSettings(BaseSettings):
         frozen=True,
         extra="forbid",
         env_file=PROJECT / ".env",
-        env_file_encoding="utf-8",
+        # Some editors put a byte order mark before the first name.
+        env_file_encoding="utf-8-sig",
         env_ignore_empty=True,
         # Other programs have their lines in the file too.
         dotenv_filtering="only_existing",
@@ -176,6 +191,11 @@ class StateSettings(BaseSettings):
             if error.errors()[0]["type"] == "extra_forbidden":
                 raise
             raise SettingError(_problem(error)) from None
+        except (OSError, UnicodeError) as error:
+            file = self.model_config["env_file"]
+            raise SettingError(
+                f"{file} cannot be read ({error}); save it as UTF-8, readable for the user of the service"
+            ) from None
 
 
 class Settings(StateSettings):
@@ -187,8 +207,22 @@ class Settings(StateSettings):
         allowed="`postgresql://user:password@host:5432/name`",
         repr=False,
     )
+    dagster_database_url: DatabaseUrl = _setting(
+        None,
+        "the same database without a pooler, for Dagster; needed where `DATABASE_URL` leads through one, such as"
+        " PgBouncer",
+        allowed="`postgresql://user:password@host:5432/name`",
+        repr=False,
+    )
     asset_root: ProjectPath = _setting(
         ".service/assets", "the folder that `/assets/...` URLs lie below", allowed="a folder"
+    )
+    adopt_start_days: float = _setting(
+        1.0,
+        "when a database of the predecessor is adopted, its variants of so many days start by themselves; older ones"
+        " are held until `make release`",
+        ge=0,
+        allowed="0 or more",
     )
     webserver_port: int = _setting(
         3000, "where the Dagster UI listens on 127.0.0.1; if it is taken, the next free port", ge=1, le=65535
@@ -332,6 +366,7 @@ class Settings(StateSettings):
         """The fields whose values nobody may see, with their values, as far as they are set."""
         values = {
             "database_url": self.database_url,
+            "dagster_database_url": self.dagster_database_url,
             "vlm_api_key": self.vlm_api_key.get_secret_value() if self.vlm_api_key is not None else None,
             # Where it holds a user or a password.
             "vlm_url": self.vlm_url if self.vlm_url != self.public_vlm_url else None,
@@ -351,18 +386,14 @@ class Settings(StateSettings):
         return self.database_url
 
     @property
-    def dagster_database_url(self) -> str:
-        """The same database, schema `dagster`: Dagster has a table called jobs too."""
-        return (
-            make_url(self.require_database_url())
-            .update_query_dict({"options": "-csearch_path=dagster"})
-            .render_as_string(hide_password=False)
-        )
+    def dagster_url(self) -> str:
+        """Where Dagster has its own tables: the same database, in a schema of theirs."""
+        return in_schema(self.dagster_database_url or self.require_database_url(), DAGSTER_SCHEMA)
 
     @property
     def database_for_people(self) -> str:
         """Where the database is, without its password."""
-        return make_url(self.require_database_url()).render_as_string()
+        return shown_url(make_url(self.require_database_url()))
 
 
 class _GivenSettings(Settings):

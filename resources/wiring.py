@@ -11,7 +11,7 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import dagster as dg
 from PIL import Image
@@ -51,7 +51,15 @@ class BuiltOnce(dg.ConfigurableResource[T]):
         """A new object with this configuration."""
 
     def create_resource(self, context: dg.InitResourceContext) -> T:
-        return self.built()
+        """The object. Where it cannot be built, the stage that uses it gets the error, and records it in the table.
+
+        Raised here, the error would end the run before its first stage, again and again.
+        """
+        try:
+            return self.built()
+        except Exception:
+            logger.exception("%s cannot be built", type(self).__name__)
+            return cast(T, _BuiltLater(self.built))
 
     def built(self) -> T:
         """The object of this process with this configuration; built if there is none yet."""
@@ -61,6 +69,16 @@ class BuiltOnce(dg.ConfigurableResource[T]):
                 _built[key] = self.build()
             found: T = _built[key]
             return found
+
+
+class _BuiltLater:
+    """Stands for an object that could not be built: whoever uses it tries again, and gets the reason."""
+
+    def __init__(self, build: Callable[[], Any]) -> None:
+        self._build = build
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._build(), name)
 
 
 class PostgresResource(BuiltOnce[Database]):

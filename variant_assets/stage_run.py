@@ -13,12 +13,17 @@ from resources.images import ImageStore
 from resources.postgres.database import Database
 from resources.postgres.errors import StageRefused
 from resources.postgres.values import variant_id
+from resources.store_trouble import StoreTroubleError
 from resources.wiring import StageLimits
 from stages.values import StageError
 from stages.wording import MOST_MESSAGE, message_text
+from variant_assets.completion import report_not_complete
 from variant_assets.limits import within_memory, within_time
+from variant_assets.runs import asked_revision
 from variant_assets.stage_work import StageWork
 
+# A run whose pictures' store is in trouble waits so long; then it ends, and its variant waits for another run.
+STORE_AWAITED_S = 20.0
 RETRIES = dg.RetryPolicy(max_retries=2, delay=1, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
 
@@ -28,7 +33,8 @@ def stage_run(
 ) -> Iterator[StageWork]:
     """Entering commits `running`; a clean exit commits result and `done` together; an error is recorded and raised.
 
-    A stage that takes too long ends its worker and its variant.
+    Trouble of the pictures' store as a whole is not charged to the variant: the run waits for a while, and then gives
+    the variant back. A stage that takes too long ends its worker and its variant.
 
     An interrupted worker records nothing: the rescuer asks Dagster whether an operator terminated the run.
     """
@@ -42,15 +48,14 @@ def stage_run(
 
     def record(error: Exception, *, final: bool) -> None:
         try:
-            db.claims.fail(key, stage, context.run.run_id, _text(error), final=final)
+            if db.claims.fail(key, stage, context.run.run_id, _text(error), final=final) and final:
+                report_not_complete(context, stage, _text(error))
         except SQLAlchemyError as unrecorded:
             error.add_note(f"This could not be recorded in jobs_variants: {unrecorded}")
 
     def end_worker(why: str) -> None:
         try:
             record(StageError(why), final=True)
-            # Nobody runs it again, for it would take too long again.
-            context.instance.add_run_tags(context.run.run_id, {"dagster/max_retries": "0"})
             context.instance.report_run_failed(context.run, why)
         finally:
             os._exit(1)
@@ -62,12 +67,19 @@ def stage_run(
         db.claims.finish(work.variant, stage, context.run.run_id, work.output)
     except StageRefused as refusal:
         raise dg.Failure(message_text(str(refusal)), allow_retries=False) from refusal
-    except StageError as error:
-        record(error, final=True)
-        raise dg.Failure(_text(error), allow_retries=False) from error
     except Exception as error:
-        _stop_if_terminated(context, db)
-        record(error, final=context.retry_number >= RETRIES.max_retries)
+        is_last_try = context.retry_number >= RETRIES.max_retries
+        if not isinstance(error, StageError):
+            _stop_if_terminated(context, db)
+        if (trouble := images.trouble_behind(error)) is not None:
+            if is_last_try or not images.await_order(STORE_AWAITED_S):
+                db.claims.give_back(key, stage, context.run.run_id, trouble)
+                raise dg.Failure(f"{trouble}; the variant waits until it is in order", allow_retries=False) from error
+            raise StoreTroubleError(trouble) from error
+        if isinstance(error, StageError):
+            record(error, final=True)
+            raise dg.Failure(_text(error), allow_retries=False) from error
+        record(error, final=is_last_try)
         if len(str(error)) > MOST_MESSAGE:
             # Dagster would store all of it, with the event.
             raise RuntimeError(_text(error)) from None
@@ -76,9 +88,10 @@ def stage_run(
 
 def _claim(context: dg.AssetExecutionContext, db: Database, stage: str) -> None:
     key = variant_id(context.partition_key)
-    holder = db.claims.begin(key, stage, context.run.run_id)
+    asked = asked_revision(context.run)
+    holder = db.claims.begin(key, stage, context.run.run_id, asked_revision=asked)
     if holder is not None and not _is_live(context.instance, holder):
-        holder = db.claims.begin(key, stage, context.run.run_id, ended_run=holder)
+        holder = db.claims.begin(key, stage, context.run.run_id, ended_run=holder, asked_revision=asked)
     if holder is not None:
         raise StageRefused(
             f"variant {key} is being worked on by run {holder}; wait for that run or terminate it, then materialize"

@@ -12,6 +12,7 @@ import dagster as dg
 
 from resources.images import ImageStore, content_name, tenant_folder, tenant_of
 from resources.postgres.values import StageOutput, Variant
+from resources.store_trouble import StoreTroubleError
 from stages.imaging.arrays import Mask, Picture
 from stages.imaging.thumbnail import thumbnail
 from stages.pipeline import STAGES
@@ -121,6 +122,9 @@ class StageWork:
 
     def _store(self, picture: Picture | Mask) -> str:
         """The URL of the stored picture. The same picture of the same variant gets the same URL."""
+        if (trouble := self._images.trouble()) is not None:
+            # Nothing is written into the empty folder below a mount point.
+            raise StoreTroubleError(trouble)
         return self._images.save(
             picture,
             tenant_id=self._tenant,

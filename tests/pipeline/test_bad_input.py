@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resources.wiring import FontsResource
 from testing.pipeline import Pipeline
 from testing.studio import Studio, photograph
 
@@ -55,6 +56,8 @@ IMAGES = {
 def test_an_unusable_image_fails_its_variant_and_names_the_file(studio: Studio, pipeline: Pipeline, kind: str) -> None:
     import re
 
+    # Where nothing at all is stored, the store is not mounted.
+    studio.ready_variant(studio.job(), photograph())
     content, message = IMAGES[kind]
     error = failed(studio, pipeline, studio.ready_variant(studio.job(), content), "vlm_analyze")
     assert re.search(message, error), error
@@ -182,3 +185,13 @@ def test_every_usual_kind_of_picture_goes_through(studio: Studio, pipeline: Pipe
         picture.convert(mode).save(buffer, "JPEG" if mode == "CMYK" else "PNG")
     variant = studio.ready_variant(studio.job(), buffer.getvalue())
     assert pipeline.run(variant, "vlm_analyze", "yolo_detect", "planner", "overlay").success
+
+
+def test_a_machine_that_has_lost_its_fonts_fails_the_variant_once_with_the_reason(
+    studio: Studio, pipeline: Pipeline, tmp_path: Path
+) -> None:
+    variant = studio.ready_variant(studio.job(), photograph())
+    assert not pipeline.run(variant, fonts=FontsResource(folders=[str(tmp_path / "unmounted")])).success
+    assert studio.state_of(variant) == ("overlay", "failed")
+    assert "unmounted does not exist; install a Hangul font" in str(studio.error(variant))
+    assert pipeline.run(variant).success

@@ -56,8 +56,6 @@ def test_a_stage_that_takes_too_long_ends_its_worker_and_its_variant_with_the_re
     assert ended == [1]
     assert studio.state_of(variant) == ("yolo_detect", "failed")
     assert (studio.error(variant) or "").startswith("yolo_detect took more than 1 s, so its worker was ended")
-    [run] = pipeline.instance.get_runs()
-    assert run.tags["dagster/max_retries"] == "0"
     failed = [entry for entry in logged(pipeline, result.run_id) if '"PIPELINE_FAILURE"' in entry]
     assert any("yolo_detect took more than 1 s" in entry for entry in failed)
 

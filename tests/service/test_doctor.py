@@ -7,12 +7,16 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from sqlalchemy import Engine
 
 from orchestration.fork_server_state import ForkServerProblem, write_problem
 from resources.loading import availability
 from resources.loading.weights import folder_or_name
 from resources.settings import PROJECT, SettingError, Settings
 from service import doctor
+from service.running import start
+from service.state import State
+from testing.shop import Shop
 
 GIVEN = {"DATABASE_URL": "postgresql://u@h/d"}
 
@@ -74,6 +78,19 @@ def test_the_report_says_for_each_backend_whether_it_can_run(
     assert "DETECTOR=yolo: CANNOT RUN" in said
 
 
+def test_a_machine_without_a_font_for_the_copy_is_told_so_by_the_doctor_and_starts_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FONT_FOLDERS", str(tmp_path))
+    assert doctor.main() == 1
+    said = capsys.readouterr().out
+    assert "fonts: CANNOT RUN\n" in said
+    assert f"no font with Hangul and Latin among {tmp_path}  → install a Hangul font (Debian: fonts-nanum)" in said
+    with pytest.raises(SettingError, match=r"fonts cannot run: FONT_FOLDERS no font with Hangul and Latin .*; install"):
+        start(Settings(state_folder=tmp_path / "state"))
+    assert not (tmp_path / "state" / "postgres").exists()
+
+
 def test_a_service_that_cannot_fork_its_runs_is_reported_with_the_reason(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -104,3 +121,19 @@ def test_a_code_location_with_a_backend_that_cannot_run_does_not_load_and_says_w
         defs()
     monkeypatch.delenv("DETECTOR")
     assert "variant_pipeline" in {job.name for job in defs().jobs or ()}
+
+
+def test_doctor_says_which_variants_wait_for_people(
+    engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shop = Shop(engine)
+    monkeypatch.setattr(doctor, "running_environment", lambda _: {"DATABASE_URL": database_url})
+    state = State(tmp_path)
+    assert doctor._variants_that_wait_for_people(state) == []
+    for step in ("img_gen", "magic"):
+        shop.variant(shop.job(), step=step)
+    shop.execute("UPDATE jobs_variants SET old_work = 'held'")
+    assert doctor._variants_that_wait_for_people(state) == [
+        "old work: 1 variants are held  → make release N=100",
+        "unknown states: 1 variants  → SELECT * FROM unknown_variant_states",
+    ]

@@ -1,5 +1,6 @@
 """Dagster's resources: their configuration, and that a process builds each object once."""
 
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -14,6 +15,7 @@ from resources.settings import Settings
 from resources.vlm.measured import MeasuredVision
 from resources.wiring import dagster_resources, preload
 from stages.type.fonts import Fonts
+from stages.values import StageError
 
 DATABASE = "postgresql://shop:db-secret@db.example:5433/ads"
 
@@ -119,6 +121,18 @@ def test_another_configuration_is_another_object() -> None:
     )
     assert here["images"] is not there["images"]
     assert here["vision"] is there["vision"]
+
+
+def test_what_cannot_be_built_gives_its_reason_to_whoever_uses_it_and_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = Settings(font_folders=(tmp_path / "unmounted",))
+    [given] = given_to_runs(settings, "fonts", "detector")
+    assert isinstance(given["detector"], SaliencyDetector)
+    with pytest.raises(StageError, match="unmounted does not exist; install a Hangul font"):
+        given["fonts"].choose("sans")
+    (tmp_path / "unmounted").symlink_to("/usr/share/fonts")
+    assert given["fonts"].choose("sans").family
 
 
 def test_runs_use_what_was_preloaded(monkeypatch: pytest.MonkeyPatch) -> None:
