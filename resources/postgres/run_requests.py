@@ -8,6 +8,9 @@ from uuid import UUID
 from resources.postgres.transactions import Transactions
 from resources.postgres.values import RequestedVariant, RunOutcome, WaitingVariant
 
+# Released old work is admitted while fewer variants than this are in flight: a new variant waits for no more.
+_RELEASED_IN_FLIGHT = 6
+
 
 class RunRequests:
     def __init__(self, transactions: Transactions) -> None:
@@ -26,6 +29,7 @@ class RunRequests:
         state that another sensor has requested is left out for `kept_s` seconds.
         """
         keys = [str(key) for key in in_flight]
+        self._transactions.all("admit_released_work", in_flight=keys, room=_RELEASED_IN_FLIGHT)
         rows = self._transactions.all(
             "request_startable_variants", sensor=sensor, in_flight=keys, most=most, kept_s=kept_s
         )
