@@ -179,6 +179,10 @@ RETURNING job_variants_id;
 -- An operator starts old work that is held, the newest first. Returns how many variants were released.
 SELECT release_old_work(CAST(:most AS int));
 
+-- name: count_unknown_states
+-- How many variants are in a state that nobody knows.
+SELECT count(*) FROM unknown_variant_states;
+
 -- name: count_held_work
 -- How many variants are held and would start when they are released.
 SELECT count(*) FROM jobs_variants

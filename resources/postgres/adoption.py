@@ -9,8 +9,8 @@ from sqlalchemy import Connection, Row
 from resources.postgres.queries import SQL_FOLDER, load
 from stages.pipeline import STAGE_NAMES
 
-# CREATE OR REPLACE TRIGGER and functions with standard SQL bodies came with this version.
-LEAST_POSTGRES = 14
+# The oldest version that the tests run on. What is used and older servers lack came with 14: standard SQL bodies.
+LEAST_POSTGRES = 15
 SHARED_TABLES = (
     "tenants",
     "image_assets",
@@ -158,7 +158,7 @@ def _adoption(connection: Connection, home: str, adopt_start_days: float) -> lis
     return [
         f"variants, with ADOPT_START_DAYS={adopt_start_days:g}:",
         *(
-            f"  {row.variants:,} × ({row.step}, {row.status})"
+            f"  {row.variants:,} × ({row.step or 'no step'}, {row.status})"
             + (
                 f" → ({row.new_step}, {row.new_status})"
                 if (row.step, row.status) != (row.new_step, row.new_status)

@@ -55,6 +55,10 @@ class Maintenance:
         """How many variants wait for an operator to release them."""
         return int(self._transactions.one("count_held_work")[0])
 
+    def unknown_states(self) -> int:
+        """How many variants are in a state that nobody knows."""
+        return int(self._transactions.one("count_unknown_states")[0])
+
     def order_parallel(self, variants: int) -> None:
         """Records how many variants an operator wants to run at a time, 1 or more."""
         self._transactions.one("order_parallel", variants=variants)

@@ -36,7 +36,7 @@ def migrate(database_url: str, *, adopt_start_days: float = 1.0, patience_s: flo
     An error leaves the database at the last whole step; the next call goes on from there. Work that is older than
     `adopt_start_days` when a database is adopted is held.
     """
-    engine = create_engine(database_url, poolclass=NullPool)
+    engine = create_engine(database_url, poolclass=NullPool, connect_args={"application_name": "migration of yh"})
     try:
         if not _unfinished(engine):
             return []
@@ -169,7 +169,9 @@ class _Migrator:
         """Waits without a limit: a statement of this kind makes nobody else wait."""
         with self.connection.engine.connect() as other:
             outside = other.execution_options(isolation_level="AUTOCOMMIT", no_parameters=True)
-            outside.exec_driver_sql(f"SET search_path TO {self.search_path}")
+            outside.exec_driver_sql(
+                f"SET search_path TO {self.search_path}; SET lock_timeout TO 0; SET statement_timeout TO 0"
+            )
             for broken in _broken_indexes(outside):
                 outside.exec_driver_sql(f"DROP INDEX CONCURRENTLY {broken}")
             outside.exec_driver_sql(step.sql)
@@ -197,6 +199,7 @@ class _Migrator:
         with self.connection.begin():
             self.connection.exec_driver_sql(
                 f"SET LOCAL search_path TO {self.search_path}; SET LOCAL lock_timeout TO {LOCK_TIMEOUT_MS};"
+                " SET LOCAL statement_timeout TO 0;"
                 f" SET LOCAL job_variants.migration TO '{migration}';"
                 f" SET LOCAL job_variants.adopt_start_days TO '{float(self.adopt_start_days)}'"
             )

@@ -70,25 +70,38 @@ WHERE d.detection_id > :after AND d.detection_id <= :upto AND d.job_variants_id 
   AND NOT EXISTS (SELECT FROM jobs_variants w WHERE w.job_id = v.job_id AND w.img_asset_id = v.img_asset_id
                   AND w.job_variants_id <> v.job_variants_id);
 
+-- step outside a transaction: an index by which the next step finds layouts
+CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_adoption_layouts ON overlay_layouts (proposal_id);
+
+-- step outside a transaction: an index by which the next step finds images
+CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_adoption_images ON jobs_variants (img_asset_id);
+
 -- step in batches of planner_proposals by proposal_id: old proposals name the variant of their layout, else of their image
-WITH proposals AS (
-    SELECT proposal_id, image_asset_id FROM planner_proposals
-    WHERE proposal_id > :after AND proposal_id <= :upto AND job_variants_id IS NULL
-), owners AS (
-    SELECT p.proposal_id, 1 AS choice, o.job_variants_id
-    FROM proposals p JOIN overlay_layouts o USING (proposal_id) WHERE o.job_variants_id IS NOT NULL
-    UNION
-    SELECT p.proposal_id, 2, v.job_variants_id
-    FROM proposals p JOIN jobs_variants v ON v.img_asset_id = p.image_asset_id
-), clear AS (
-    SELECT proposal_id, choice, (array_agg(job_variants_id))[1] AS job_variants_id
-    FROM owners GROUP BY proposal_id, choice HAVING count(*) = 1
-)
+-- Two owners are looked up at most: that is enough to know that it is not clear.
 UPDATE planner_proposals p
-SET job_variants_id = coalesce(
-    (SELECT c.job_variants_id FROM clear c WHERE c.proposal_id = p.proposal_id AND c.choice = 1),
-    (SELECT c.job_variants_id FROM clear c WHERE c.proposal_id = p.proposal_id AND c.choice = 2))
-WHERE p.proposal_id IN (SELECT proposal_id FROM clear);
+SET job_variants_id = owner.job_variants_id
+FROM (
+    SELECT candidates.proposal_id,
+           CASE WHEN cardinality(of_layout) = 1 THEN of_layout[1] WHEN cardinality(of_image) = 1 THEN of_image[1] END
+               AS job_variants_id
+    FROM (
+        SELECT q.proposal_id,
+               ARRAY(SELECT o.job_variants_id FROM overlay_layouts o
+                     WHERE o.proposal_id = q.proposal_id AND o.job_variants_id IS NOT NULL
+                     GROUP BY o.job_variants_id LIMIT 2) AS of_layout,
+               ARRAY(SELECT v.job_variants_id FROM jobs_variants v
+                     WHERE v.img_asset_id = q.image_asset_id LIMIT 2) AS of_image
+        FROM planner_proposals q
+        WHERE q.proposal_id > :after AND q.proposal_id <= :upto AND q.job_variants_id IS NULL
+    ) candidates
+) owner
+WHERE p.proposal_id = owner.proposal_id AND owner.job_variants_id IS NOT NULL;
+
+-- step outside a transaction: it was for this step alone
+DROP INDEX CONCURRENTLY IF EXISTS idx_adoption_layouts;
+
+-- step outside a transaction: it was for this step alone
+DROP INDEX CONCURRENTLY IF EXISTS idx_adoption_images;
 
 -- step in batches of evaluations by evaluation_id: old evaluations name the variant of their layout
 UPDATE evaluations e SET job_variants_id = o.job_variants_id

@@ -2,18 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, create_engine, make_url
 from sqlalchemy.pool import NullPool
 
-from resources.postgres import migrations
+from resources.postgres import migrations, release
 from resources.postgres.adoption import SHARED_TABLES, MigrationRefused
 from resources.postgres.database import Database
 from resources.postgres.migration_files import MigrationFile, Step, files, read
-from testing.databases import new_database
+from testing.databases import new_database, run_script
 from testing.shop import Shop, work_through
 
 # Jobs 17 to 21 of old_states.sql.
@@ -43,9 +42,7 @@ def url_of(engine: Engine) -> str:
 def old_database(postgres_url: str, *scripts: str) -> Iterator[Shop]:
     with new_database(postgres_url) as url, shop_at(url) as shop:
         for script in scripts:
-            with shop.engine.begin() as connection:
-                text = Path(__file__).with_name(script).read_text()
-                connection.execution_options(no_parameters=True).exec_driver_sql(text)
+            run_script(url, script)
         yield shop
 
 
@@ -384,6 +381,50 @@ def test_what_was_in_work_starts_again_and_completes_its_job(adopted: Shop) -> N
     assert [adopted.job_state(job(number))[1] for number in (2, 3)] == ["done", "done"]
 
 
+def test_the_plan_says_what_becomes_of_every_state_and_changes_nothing(
+    old_states: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = url_of(old_states.engine)
+    monkeypatch.setenv("DATABASE_URL", url)
+    before = old_states.row("SELECT array_agg(v.*::text ORDER BY pk) FROM jobs_variants v")
+    assert migrations.main(["--plan"]) == 0
+    said = capsys.readouterr().out
+    for line in (
+        "2 × (img_gen, done): held",
+        "1 × (img_gen, done): starts",
+        "2 × (no step, queued) → (planner, running): held",
+        "1 × (planner, running): held",
+        "1 × (vlm_planner, running) → (planner, running): starts",
+        "1 × (user_img_input, done): stays",
+        "1 × (magic, done): unknown, kept aside",
+        "dropped: CREATE TRIGGER check_all_variants_done_trigger",
+    ):
+        assert line in said, said
+    assert old_states.row("SELECT array_agg(v.*::text ORDER BY pk) FROM jobs_variants v") == before
+    # What was said is what happens.
+    migrations.migrate(url)
+    starts = sum(int(line.split()[0]) for line in said.splitlines() if line.endswith(": starts"))
+    held = sum(int(line.split()[0]) for line in said.splitlines() if line.endswith(": held"))
+    at_work = "is_startable(current_step, status) OR is_at_work(current_step, status)"
+    assert (starts, held) == old_states.row(
+        "SELECT count(*) FILTER (WHERE old_work IS NULL), count(*) FILTER (WHERE old_work = 'held')"
+        f" FROM jobs_variants WHERE {at_work}"
+    )[:2]
+    assert migrations.main(["--plan"]) == 0
+    assert "the database is up to date" in capsys.readouterr().out
+
+
+def test_an_operator_releases_by_command(
+    adopted_states: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url_of(adopted_states.engine))
+    assert release.main(["2"]) == 0
+    assert capsys.readouterr().out == "released 2 variants; 4 are still held. New variants go first.\n"
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/x")
+    assert release.main(["2"]) == 1
+    assert capsys.readouterr().err.startswith("cannot release in postgresql")
+
+
 def test_a_migration_that_was_ended_between_two_steps_goes_on(
     old_states: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -399,3 +440,12 @@ def test_a_migration_that_was_ended_between_two_steps_goes_on(
     assert migrations.migrate(url)[0] == "0002_variant_state.sql"
     assert states_of(old_states, DONE) == [("iou_eval", "done"), ("img_gen", "done")]
     assert old_states.row("SELECT count(*) FROM jobs_variants WHERE old_work = 'held'")[0] > 5
+
+
+def test_an_index_that_was_being_built_when_a_migrator_was_ended_is_built_anew(old: Shop) -> None:
+    old.execute("CREATE INDEX idx_jobs_variants_status ON jobs_variants (job_id)")
+    old.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'idx_jobs_variants_status'::regclass")
+    migrations.migrate(url_of(old.engine))
+    found = old.row("SELECT indexdef FROM pg_indexes WHERE indexname = 'idx_jobs_variants_status'")[0]
+    assert found.endswith("jobs_variants USING btree (status)")
+    assert old.row("SELECT count(*) FROM pg_index WHERE NOT indisvalid")[0] == 0
