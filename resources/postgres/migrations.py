@@ -231,7 +231,7 @@ def notes(database_url: str) -> list[str]:
         return list(rows.scalars())
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] = ()) -> int:
     parser = argparse.ArgumentParser(prog="make migrate", description=__doc__)
     parser.add_argument("--plan", action="store_true", help="say what would happen, and change nothing")
     given = parser.parse_args(arguments)
@@ -266,4 +266,4 @@ def _plan(database_url: str, adopt_start_days: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
