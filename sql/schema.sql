@@ -191,7 +191,7 @@ CREATE TABLE jobs_variants (
     claimed_by text,
     claim_revision bigint,
     -- A new number whenever somebody writes the state; no number is used twice. Part of the sensor's run key.
-    state_revision bigint NOT NULL,
+    state_revision bigint NOT NULL DEFAULT 0,
     error text,
     -- How good the finished ad is, as measured: pass, warn or fail, with reasons and a score.
     verdict jsonb,
