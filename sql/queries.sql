@@ -1,6 +1,6 @@
 -- name: begin_stage
 -- Claims a variant for a run and sets it to running. Returns NULL, or the run that holds the claim.
-SELECT begin_stage(CAST(:variant AS uuid), :stage, :run, :ended_run);
+SELECT begin_stage(CAST(:variant AS uuid), :stage, :run, :ended_run, CAST(:asked_revision AS bigint));
 
 -- name: load_variant
 -- Everything a stage may read: ids, tenant, image, copy and the results of the stages before it.
@@ -238,14 +238,32 @@ ORDER BY updated_at
 LIMIT :most;
 
 -- name: find_unsettled_jobs
--- Jobs handed over to us whose variants have all ended, but which are not done or failed yet: the hand-over came last,
--- or a variant was deleted. Jobs with nothing but old work stay as they were found.
-SELECT j.job_id
-FROM jobs j
-WHERE j.status NOT IN ('done', 'failed')
-  AND j.current_step = ANY (variant_stages())
-  AND EXISTS (SELECT 1 FROM jobs_variants v WHERE v.job_id = j.job_id AND v.old_work IS NULL)
-  AND NOT EXISTS (SELECT 1 FROM jobs_variants v WHERE v.job_id = j.job_id AND NOT has_ended(v.current_step, v.status))
+-- Jobs noted by a trigger, when they are ours or gone; and of two hundred others in our hands those whose variants have
+-- all ended: somebody has handed them over again. Which two hundred is left to chance, so that each has its turn.
+-- Jobs with nothing but old work stay as they were found.
+WITH random_place AS (
+    SELECT min(pk) + floor(random() * (max(pk) - min(pk) + 1)) AS pk FROM jobs WHERE is_in_our_hands(current_step, status)
+), looked_at AS (
+    (SELECT j.job_id FROM jobs j
+     WHERE is_in_our_hands(j.current_step, j.status) AND j.pk >= (SELECT pk::int FROM random_place)
+     ORDER BY j.pk LIMIT 200)
+    UNION ALL
+    (SELECT j.job_id FROM jobs j
+     WHERE is_in_our_hands(j.current_step, j.status) AND j.pk < (SELECT pk::int FROM random_place)
+     ORDER BY j.pk LIMIT 200)
+    LIMIT 200
+)
+SELECT u.job_id
+FROM unsettled_jobs u LEFT JOIN jobs j USING (job_id)
+WHERE j.job_id IS NULL OR j.current_step = ANY (variant_stages())
+UNION
+SELECT l.job_id
+FROM looked_at l
+CROSS JOIN LATERAL (
+    SELECT bool_and(has_ended(v.current_step, v.status)) AND bool_or(v.old_work IS NULL) AS to_settle
+    FROM jobs_variants v WHERE v.job_id = l.job_id
+) AS variants
+WHERE to_settle
 LIMIT :most;
 
 -- name: settle_job
@@ -258,7 +276,7 @@ SELECT recover_stage(CAST(:variant AS uuid), :ended_run);
 
 -- name: end_terminated_stage
 -- Fails a variant whose run an operator terminated, unless somebody has moved it since.
-SELECT end_terminated_stage(CAST(:variant AS uuid), :ended_run);
+SELECT end_terminated_stage(CAST(:variant AS uuid), :ended_run, CAST(:asked_revision AS bigint));
 
 -- name: requeue_variant
 -- Gives a startable variant whose run ended before its stage began a new revision, so that a new run is requested.
@@ -272,13 +290,47 @@ LEFT JOIN jobs_variants v USING (job_variants_id)
 WHERE v.job_variants_id IS NULL OR has_ended(v.current_step, v.status);
 
 -- name: find_used_pictures
--- Those of the given URLs that a row refers to.
+-- Those of the given URLs that a row refers to. The limits keep the server from reading whole tables for a join.
 SELECT asked.url
 FROM unnest(CAST(:urls AS text[])) AS asked (url)
-WHERE EXISTS (SELECT 1 FROM image_assets i WHERE i.image_url = asked.url)
-   OR EXISTS (SELECT 1 FROM image_assets i WHERE i.mask_url = asked.url)
-   OR EXISTS (SELECT 1 FROM yolo_runs y WHERE y.forbidden_mask_url = asked.url)
-   OR EXISTS (SELECT 1 FROM planner_proposals p WHERE p.picture_url = asked.url);
+CROSS JOIN LATERAL (
+    (SELECT FROM image_assets i WHERE i.image_url = asked.url LIMIT 1)
+    UNION ALL (SELECT FROM image_assets i WHERE i.mask_url = asked.url LIMIT 1)
+    UNION ALL (SELECT FROM yolo_runs y WHERE y.forbidden_mask_url = asked.url LIMIT 1)
+    UNION ALL (SELECT FROM planner_proposals p WHERE p.picture_url = asked.url LIMIT 1)
+    LIMIT 1
+) AS used;
+
+-- name: remove_past_requests
+-- Removes the requests of variants that have ended; nothing asks for them any more. Returns how many.
+WITH removed AS (
+    DELETE FROM variant_requests
+    WHERE job_variants_id IN (
+        SELECT r.job_variants_id
+        FROM variant_requests r
+        CROSS JOIN LATERAL (
+            SELECT FROM jobs_variants v
+            WHERE v.job_variants_id = r.job_variants_id AND has_ended(v.current_step, v.status)
+            LIMIT 1
+        ) AS ended
+        LIMIT :most
+        FOR UPDATE OF r SKIP LOCKED)
+    RETURNING 1
+)
+SELECT count(*) FROM removed;
+
+-- name: find_broken_invariants
+-- What must never be, and is: see the view.
+SELECT invariant, job_id, job_variants_id FROM broken_invariants LIMIT :most;
+
+-- name: find_unfinished_done_jobs
+-- Done jobs with a variant that was added later, or that is run again, and has not ended.
+SELECT j.job_id, p.complete, p.failed, p.total
+FROM (SELECT DISTINCT v.job_id FROM jobs_variants v WHERE NOT has_ended(v.current_step, v.status)) AS unfinished
+JOIN jobs j USING (job_id)
+CROSS JOIN LATERAL job_progress(j.job_id) p
+WHERE j.status = 'done' AND j.current_step = ANY (variant_stages())
+LIMIT :most;
 
 -- name: order_parallel
 -- Records how many variants an operator wants to run at a time.

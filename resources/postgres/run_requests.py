@@ -63,6 +63,10 @@ class RunRequests:
         key, revision = str(variant.job_variants_id), variant.state_revision
         return bool(self._transactions.one("requeue_variant", variant=key, state_revision=revision)[0])
 
+    def remove_past(self, most: int) -> int:
+        """Removes the requests of variants that have ended. Returns how many."""
+        return int(self._transactions.one("remove_past_requests", most=most)[0])
+
     def _waiting(self, query: str, in_flight: Collection[UUID], most: int) -> list[WaitingVariant]:
         rows = self._transactions.all(query, in_flight=[str(key) for key in in_flight], most=most)
         return [WaitingVariant(**row._mapping) for row in rows]

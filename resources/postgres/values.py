@@ -104,3 +104,22 @@ class RunningVariant:
     job_variants_id: UUID
     current_step: str
     claimed_by: str | None
+
+
+@dataclass(frozen=True)
+class BrokenInvariant:
+    """What must never be, and which job or variant it is about."""
+
+    invariant: str
+    job_id: UUID | None
+    job_variants_id: UUID | None
+
+
+@dataclass(frozen=True)
+class UnfinishedJob:
+    """A done job with variants that have not ended: they were added later, or are run again."""
+
+    job_id: UUID
+    complete: int
+    failed: int
+    total: int

@@ -3,9 +3,6 @@
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
 from resources.postgres.database import Database
@@ -60,6 +57,60 @@ def test_a_run_takes_over_from_one_that_has_ended(db: Database, shop: Shop, vari
         db.claims.finish(db.claims.load(variant), "vlm_analyze", "dead", output("vlm_analyze"))
     db.claims.finish(db.claims.load(variant), "vlm_analyze", "next", output("vlm_analyze"))
     assert shop.state_of(variant) == ("vlm_analyze", "done")
+
+
+def revision_of(shop: Shop, variant: UUID) -> int:
+    return int(shop.row("SELECT state_revision FROM jobs_variants WHERE job_variants_id = :v", v=variant)[0])
+
+
+def test_a_run_begins_the_state_that_it_was_requested_for(db: Database, shop: Shop, variant: UUID) -> None:
+    asked = revision_of(shop, variant)
+    for stage in STAGE_NAMES[:2]:
+        assert db.claims.begin(variant, stage, "run", asked_revision=asked) is None
+        db.claims.finish(db.claims.load(variant), stage, "run", output(stage))
+    assert shop.state_of(variant) == ("yolo_detect", "done")
+
+
+def test_a_second_run_for_a_state_that_had_its_run_is_refused(db: Database, shop: Shop, variant: UUID) -> None:
+    asked = revision_of(shop, variant)
+    work_through(db, variant, "first")
+    db.claims.complete(variant)
+    with pytest.raises(ClaimLost, match=rf"requested for state {asked} of variant .* now \(iou_eval, done\)"):
+        db.claims.begin(variant, "vlm_analyze", "second", asked_revision=asked)
+    assert shop.state_of(variant) == ("iou_eval", "done")
+    assert db.claims.begin(variant, "vlm_analyze", "of a person") is None
+
+
+def test_a_run_requested_for_a_state_that_was_written_anew_is_refused(db: Database, shop: Shop, variant: UUID) -> None:
+    asked = revision_of(shop, variant)
+    shop.set_state(variant, "img_gen", "done")
+    with pytest.raises(ClaimLost, match="another run works"):
+        db.claims.begin(variant, "vlm_analyze", "run", asked_revision=asked)
+    assert shop.state_of(variant) == ("img_gen", "done")
+
+
+@pytest.mark.parametrize(("step", "status"), [("img_gen", "done"), ("vlm_analyze", "queued")])
+def test_a_run_that_was_terminated_before_it_began_ends_its_variant_and_job(
+    db: Database, shop: Shop, step: str, status: str
+) -> None:
+    job = shop.job()
+    variant = shop.variant(job, step=step, status=status)
+    assert not db.claims.end_terminated(variant, "run")
+    assert db.claims.end_terminated(variant, "run", asked_revision=revision_of(shop, variant))
+    assert shop.state_of(variant) == ("vlm_analyze", "failed")
+    assert "run run was terminated at stage vlm_analyze" in str(shop.error(variant))
+    assert shop.job_state(job)[1] == "failed"
+
+
+def test_a_terminated_run_leaves_a_variant_alone_whose_state_was_written_since(
+    db: Database, shop: Shop, variant: UUID
+) -> None:
+    asked = revision_of(shop, variant)
+    shop.set_state(variant, "img_gen", "done")
+    assert not db.claims.end_terminated(variant, "run", asked_revision=asked)
+    shop.set_state(variant, "img_gen", "queued")
+    assert not db.claims.end_terminated(variant, "run", asked_revision=revision_of(shop, variant))
+    assert shop.state_of(variant) == ("img_gen", "queued")
 
 
 def test_of_two_triggers_in_the_same_moment_one_gets_the_stage(db: Database, database_url: str, variant: UUID) -> None:
@@ -241,48 +292,3 @@ def test_the_newest_finished_copy_is_used_and_else_the_description(db: Database,
         )  # fmt: skip
     shop.execute("DELETE FROM txt_ad_copy_generations WHERE ad_copy_kor = '  '")
     assert db.claims.load(variant).copy_kor == "둘째"
-
-
-MOVES = st.lists(
-    st.tuples(
-        st.sampled_from(["begin", "finish", "fail", "rewind", "recover", "complete"]), st.sampled_from(STAGE_NAMES)
-    ),
-    max_size=25,
-)
-
-
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(MOVES)
-def test_done_at_the_last_stage_always_means_eight_fresh_results(
-    db: Database, shop: Shop, engine: Engine, moves: list[tuple[str, str]]
-) -> None:
-    from resources.postgres.errors import StageRefused
-
-    variant = shop.variant(shop.job())
-    work_through(db, variant, "run-0", last="readability_eval")
-    for number, (move, stage) in enumerate([("begin", "iou_eval"), *moves], start=1):
-        try:
-            if move == "begin":
-                holder = db.claims.begin(variant, stage, f"run-{number}")
-                if holder is not None:
-                    db.claims.begin(variant, stage, f"run-{number}", ended_run=holder)
-            elif move == "rewind":
-                shop.set_state(variant, stage, "done" if stage != "iou_eval" else "running")
-            elif move == "complete":
-                db.claims.complete(variant)
-            else:
-                run = shop.row("SELECT claimed_by FROM jobs_variants WHERE job_variants_id = :v", v=variant)[0]
-                if run is None:
-                    continue
-                if move == "finish":
-                    db.claims.finish(db.claims.load(variant), stage, run, output(stage))
-                elif move == "fail":
-                    db.claims.fail(variant, stage, run, "broken", final=True)
-                else:
-                    db.claims.recover(variant, run)
-        except StageRefused:
-            pass  # A refused move is part of the walk: what counts is the state it leaves.
-        if shop.state_of(variant) == ("iou_eval", "done"):
-            with engine.begin() as connection:
-                stale = connection.execute(text("SELECT first_stale_position(:v)"), {"v": variant}).scalar_one()
-            assert stale is None
