@@ -34,8 +34,8 @@ WITH job AS (
     INSERT INTO jobs (tenant_id, current_step, status)
     SELECT :tenant, 'iou_eval', 'done' FROM generate_series(1, :variants / 3) RETURNING job_id
 )
-INSERT INTO jobs_variants (job_id, creation_order, current_step, status, state_revision)
-SELECT job_id, n, 'iou_eval', 'done', nextval('variant_revisions') FROM job, generate_series(1, 3) n;
+INSERT INTO jobs_variants (job_id, creation_order, current_step, status)
+SELECT job_id, n, 'iou_eval', 'done' FROM job, generate_series(1, 3) n;
 
 -- name: add_finished_runs
 -- History: copies of one finished run, long ago.

@@ -264,8 +264,8 @@ def history(studio: Studio, jobs: int) -> None:
             text(
                 "WITH job AS (INSERT INTO jobs (tenant_id, current_step, status)"
                 " SELECT 'cafe', 'iou_eval', 'done' FROM generate_series(1, :n) RETURNING job_id)"
-                " INSERT INTO jobs_variants (job_id, creation_order, current_step, status, state_revision)"
-                " SELECT job_id, n, 'iou_eval', 'done', nextval('variant_revisions') FROM job, generate_series(1, 3) n"
+                " INSERT INTO jobs_variants (job_id, creation_order, current_step, status)"
+                " SELECT job_id, n, 'iou_eval', 'done' FROM job, generate_series(1, 3) n"
             ),
             {"n": jobs},
         )
