@@ -6,7 +6,7 @@ SAMPLE ?= 200
 SEED ?= 1
 
 .PHONY: help setup models demo up down test test-core test-dagster mutants chaos lint hooks pins audit licences bench \
-	migrate parallel doctor
+	migrate release parallel doctor
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,8 +26,11 @@ down: setup  ## stop the service
 parallel: setup  ## N=2: from now on two variants at a time
 	@$(PYTHON_RUN) -m service parallel $(N)
 
-migrate: setup  ## bring the database of DATABASE_URL to the current schema
-	@$(PYTHON_RUN) -m resources.postgres.migrations
+migrate: setup  ## bring the database of DATABASE_URL to the current schema; PLAN=1 only says what would happen
+	@$(PYTHON_RUN) -m resources.postgres.migrations $(if $(PLAN),--plan)
+
+release: setup  ## N=100: start so many of the old variants that are held since the database was adopted
+	@$(PYTHON_RUN) -m resources.postgres.release $(N)
 
 models: ## install what LLaVA, YOLO and model servers need (some GB)
 	@scripts/setup models
@@ -36,8 +39,8 @@ test: models  ## all tests, on two cores, and how much of the code they reach
 	@scripts/setup test
 	@$(PYTHON_RUN) -m pytest -q -n 2 --dist loadfile --cov --cov-report=term:skip-covered
 
-test-core: setup  ## all tests but those of the models, and those in a browser
-	@$(PYTHON_RUN) -m pytest -q --ignore tests/models --ignore tests/web
+test-core: setup  ## all tests but those of the models, those in a browser, and those on Debian's PostgreSQL
+	@$(PYTHON_RUN) -m pytest -q --ignore tests/models --ignore tests/web --ignore tests/database/test_debian_postgres.py
 
 mutants: setup  ## SAMPLE=200 SEED=1: change one operator at a time, and count what the unit tests notice
 	@$(PYTHON_RUN) -m testing.mutants --sample $(SAMPLE) --seed $(SEED)

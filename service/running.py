@@ -17,6 +17,7 @@ from sqlalchemy.pool import NullPool
 from orchestration.stock import stock_configuration
 from resources.images import make_shared_folder
 from resources.loading.availability import require_runnable
+from resources.postgres.adoption import MigrationRefused
 from resources.postgres.migrations import migrate
 from resources.settings import PROJECT, Settings
 from service import postgres
@@ -82,7 +83,7 @@ def running_environment(state: State) -> dict[str, str] | None:
         return None
 
 
-def prepare_database(database_url: str) -> list[str]:
+def prepare_database(database_url: str, *, adopt_start_days: float = 1.0) -> list[str]:
     """Connects to the database, creates the schema for Dagster's own tables and migrates ours."""
     url = make_url(database_url)
     engine = create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": _CONNECTED_WITHIN_S})
@@ -91,7 +92,9 @@ def prepare_database(database_url: str) -> list[str]:
             # Only where it is missing: somebody else may have created it for a user who may not create schemas.
             if connection.scalar(text("SELECT to_regnamespace('dagster')")) is None:
                 connection.execute(text("CREATE SCHEMA IF NOT EXISTS dagster"))
-        return migrate(database_url)
+        return migrate(database_url, adopt_start_days=adopt_start_days)
+    except MigrationRefused as error:
+        raise ServiceError(f"cannot migrate {url.render_as_string()}: {error}") from None
     except DBAPIError as error:
         raise ServiceError(
             f"cannot use database {url.database} at {url.host}:{url.port or 5432} as {url.username}:"
@@ -127,7 +130,7 @@ def _start(settings: Settings, state: State) -> Record:
     require_runnable(settings)
     web_port = free_port(settings.webserver_port)
     variables = environment(settings)
-    prepare_database(variables["DATABASE_URL"])
+    prepare_database(variables["DATABASE_URL"], adopt_start_days=settings.adopt_start_days)
     try:
         renewals_seen = renewals_without_other_service(variables["DATABASE_URL"], state.folder)
     except AnotherServiceError as error:

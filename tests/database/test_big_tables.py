@@ -17,7 +17,7 @@ from testing.databases import new_database
 from testing.shop import Shop, output
 
 # A person asks for these, and they read everything.
-FOR_PEOPLE = {"find_broken_invariants", "find_unfinished_done_jobs"}
+FOR_PEOPLE = {"find_broken_invariants", "find_unfinished_done_jobs", "count_held_work", "release_old_work"}
 # Retention empties it, so it stays small.
 ALLOWED = {"remove_past_requests": {"variant_requests"}}
 WALKED = """
@@ -76,6 +76,7 @@ PARAMETERS: dict[str, Any] = {
     "sensor": "new_variants",
     "in_flight": [],
     "most": 100,
+    "room": 3,
     "kept_s": 60.0,
     "state_revision": 1,
     "outcome": "ended",
