@@ -76,7 +76,6 @@ PARAMETERS: dict[str, Any] = {
     "sensor": "new_variants",
     "in_flight": [],
     "most": 100,
-    "room": 3,
     "kept_s": 60.0,
     "state_revision": 1,
     "outcome": "ended",
