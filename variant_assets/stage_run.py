@@ -39,7 +39,7 @@ def stage_run(context: dg.AssetExecutionContext, db: Database, images: ImageStor
             error.add_note(f"This could not be recorded in jobs_variants: {unrecorded}")
 
     try:
-        work = StageWork(db.claims.load(key), stage, images)
+        work = StageWork(db.claims.load(key), stage, images, context.add_asset_metadata)
         yield work
         db.claims.finish(work.variant, stage, context.run.run_id, work.output)
     except StageRefused as refusal:
