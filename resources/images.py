@@ -11,10 +11,10 @@ import stat
 import struct
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from datetime import date, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from uuid import UUID, uuid5
 
 import numpy as np
@@ -27,6 +27,7 @@ from stages.values import StageError
 # Pillow's own: ultralytics replaces Image.open with a function that installs packages for unknown files.
 _open_image = Image.open
 _URL_PREFIX = "/assets/"
+OWN_PREFIX = f"{_URL_PREFIX}yh/"
 # Listed, because Pillow gives EPS files to Ghostscript. The last two are known only once their plug-ins are imported.
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", TiffImagePlugin.TiffImageFile.format, WebPImagePlugin.WebPImageFile.format)
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}")
@@ -111,7 +112,7 @@ class ImageStore:
 
     def remove(self, image_url: str) -> None:
         """Removes one of our own pictures, if it is still there."""
-        if not image_url.startswith(f"{_URL_PREFIX}yh/"):
+        if not image_url.startswith(OWN_PREFIX):
             raise StageError(f"image_url {image_url!r} belongs to another part, which alone may remove it")
         self._path(image_url).unlink(missing_ok=True)
 
@@ -175,8 +176,25 @@ def png(image: Picture | Mask) -> bytes:
 
 
 def content_name(variant: UUID, image: Picture | Mask) -> UUID:
-    """A file name made from the variant and the pixels, so that a repeated stage writes the same file."""
-    return uuid5(variant, f"{image.shape} {hashlib.sha256(image.tobytes()).hexdigest()}")
+    """A file name made from the variant and the pixels, so that a repeated stage writes the same file.
+
+    Its first half tells the variant, so that all pictures of a deleted one are found.
+    """
+    pixels = hashlib.sha256(f"{image.shape} ".encode() + image.tobytes())
+    return UUID(bytes=_half(variant).bytes[:8] + pixels.digest()[:8], version=5)
+
+
+# Of a UUID as text: 16 digits and two dashes.
+_HALF = 18
+
+
+def names_variant(image_url: str, variants: Collection[UUID]) -> bool:
+    """Whether one of our own pictures is of one of these variants."""
+    return PurePosixPath(image_url).name[:_HALF] in {str(_half(variant))[:_HALF] for variant in variants}
+
+
+def _half(variant: UUID) -> UUID:
+    return uuid5(variant, "pictures")
 
 
 def _key(content: bytes, mode: str) -> str:

@@ -1,4 +1,4 @@
-"""`python -m service up | down | env | parallel N`: what the Makefile's verbs do."""
+"""`python -m service up | down | env | parallel N | delete-job ID`: what the Makefile's verbs do."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import UUID
 
 from resources.postgres.database import Database
 from resources.settings import SettingError, Settings, StateSettings
+from service.deletion import delete_jobs
 from service.postgres import PostgresError
 from service.running import (
     ServiceError,
@@ -34,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verbs.add_parser("env", help="print the variables that Dagster's own commands need, for `eval`")
     parallel = verbs.add_parser("parallel", help="how many variants run at a time, from now on")
     parallel.add_argument("variants", type=_at_least_one)
+    deleting = verbs.add_parser("delete-job", help="delete jobs with rows, pictures, partitions, runs and logs")
+    deleting.add_argument("jobs", type=UUID, nargs="+", metavar="job_id")
     given = parser.parse_args(arguments)
     try:
         return _do(given)
@@ -55,6 +59,8 @@ def _do(given: argparse.Namespace) -> int:
     if given.verb == "down":
         print("The service is stopped." if stop(state) else "The service was not running.")
         return 0
+    if given.verb == "delete-job":
+        return delete_jobs(given.jobs, running or _prepared_environment(Settings()))
     if given.verb == "env":
         variables = running or _prepared_environment(Settings())
         names = (
