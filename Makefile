@@ -6,7 +6,7 @@ SAMPLE ?= 200
 SEED ?= 1
 
 .PHONY: help setup models demo up down test test-core test-dagster mutants lint hooks pins audit licences bench \
-	migrate parallel doctor
+	migrate parallel doctor delete-job
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ parallel: setup  ## N=2: from now on two variants at a time
 
 migrate: setup  ## bring the database of DATABASE_URL to the current schema
 	@$(PYTHON_RUN) -m resources.postgres.migrations
+	@$(PYTHON_RUN) -m service.dagster_tables
+
+delete-job: setup  ## JOB=id: delete a job with its rows, pictures, partitions, runs and logs
+	@$(PYTHON_RUN) -m service delete-job $(JOB)
 
 models: ## install what LLaVA, YOLO and model servers need (some GB)
 	@scripts/setup models
