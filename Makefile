@@ -5,13 +5,14 @@ N ?= 3
 SAMPLE ?= 200
 SEED ?= 1
 
-.PHONY: help setup models demo up down test test-core test-dagster mutants lint hooks pins audit licences bench \
+.PHONY: help setup models demo up down sql dev test test-core test-dagster mutants chaos hostile lint hooks pins audit \
+	licences bench \
 	migrate parallel doctor delete-job
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup:  ## install what is missing into .venv (and Debian packages, where it may)
+setup:  ## install what is missing into .venv (and Debian packages, where it may); PYTHON=python3.12 chooses one
 	@scripts/setup
 
 demo: setup  ## one job with three real images from start to end; WAIT=0 stops everything afterwards
@@ -25,6 +26,12 @@ down: setup  ## stop the service
 
 parallel: setup  ## N=2: from now on two variants at a time
 	@$(PYTHON_RUN) -m service parallel $(N)
+
+sql: setup  ## psql on the service's database; it reads SQL from a pipe too
+	@$(PYTHON_RUN) -m service sql
+
+dev: setup  ## `dagster dev` on a database and an instance of its own, which the service does not notice
+	@$(PYTHON_RUN) -m service dev
 
 migrate: setup  ## bring the database of DATABASE_URL to the current schema
 	@$(PYTHON_RUN) -m resources.postgres.migrations
@@ -45,6 +52,13 @@ test-core: setup  ## all tests but those of the models, and those in a browser
 
 mutants: setup  ## SAMPLE=200 SEED=1: change one operator at a time, and count what the unit tests notice
 	@$(PYTHON_RUN) -m testing.mutants --sample $(SAMPLE) --seed $(SEED)
+
+chaos: setup  ## SEED=1: kill every part of a service at every moment; one table of what became of its jobs
+	@$(PYTHON_RUN) -m testing.chaos --seed $(SEED)
+
+hostile: models  ## every attack on what comes from outside: files, copies, paths, model servers, web, roles
+	@scripts/setup test
+	@$(PYTHON_RUN) -m testing.hostile
 
 test-dagster: setup  ## VERSION=1.13.29: the tests of orchestration/ against another Dagster
 	@scripts/test-dagster $(VERSION)

@@ -67,6 +67,9 @@ from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage as 
 from dagster._core.storage.local_compute_log_manager import IO_TYPE_EXTENSION as IO_TYPE_EXTENSION
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager as LocalComputeLogManager
 
+# The folder of an instance's own files; ours keeps a second daemon out.
+from dagster._core.storage.root import LocalArtifactStorage as LocalArtifactStorage
+
 # Where Dagster stores runs and backfills: they are removed from there in bulk.
 from dagster._core.storage.runs.schema import BackfillTagsTable as BackfillTagsTable
 from dagster._core.storage.runs.schema import BulkActionsTable as BulkActionsTable

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -17,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from orchestration.fork_protocol import ForkServerError, ServerArguments, encoded
-from orchestration.processes import open_process
+from orchestration.processes import wait_for_end
 
 _READY_WITHIN_S = 90.0
 _STARTED_WITHIN_S = 30.0
@@ -166,10 +165,5 @@ class ForkServerClient:
             return self._starting.pop(run_id)
 
     def _await_orphan(self, run_id: str, pid: int) -> None:
-        process = open_process(pid)
-        if process is not None:
-            try:
-                select.select([process], [], [])
-            finally:
-                os.close(process)
+        wait_for_end(pid)
         self._on_exit(WorkerExit(run_id, None, ""))

@@ -40,12 +40,15 @@ from orchestration.exit_reporter import ExitReporter
 from orchestration.fork_client import ForkServerClient, ServerGone, WorkerExit
 from orchestration.fork_protocol import ForkServerError, ServerArguments
 from orchestration.fork_server_state import ForkServerProblem, read_problem, write_problem
+from orchestration.processes import wait_for_end
 from orchestration.server_rotation import RETRY_AFTER_S, ServerRotation
 from orchestration.source_stamp import SourceStamp, source_folders
+from orchestration.takeover import started_at, take_over_runs
 from orchestration.worker_tag import Worker
 
 _RENEW_AFTER_RUNS = 200
 _SOURCE_SUFFIXES = (".py",)
+_TAKE_OVER_PAUSE_S = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -184,8 +187,22 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         return server
 
     def prepare_in_background(self) -> None:
-        """Keeps a fork server ready, so that no run waits for its imports, and tries again where there can be none."""
-        threading.Thread(target=self._keep_prepared, name="preparing fork servers", daemon=True).start()
+        """Keeps a fork server ready, so that no run waits for its imports, and tries again where there can be none.
+
+        It also takes over the runs of the daemon before this one.
+        """
+        for work, name in ((self._keep_prepared, "preparing fork servers"), (self._take_over, "taking over runs")):
+            threading.Thread(target=work, name=name, daemon=True).start()
+
+    def _take_over(self) -> None:
+        while not self._closed.is_set():
+            try:
+                for line in take_over_runs(self._instance, started_at(), self._worker, self._watch):
+                    logger.info("%s", line)
+                return
+            except SQLAlchemyError:
+                logger.exception("cannot take over the runs of the daemon before this one; trying again")
+                self._closed.wait(_TAKE_OVER_PAUSE_S)
 
     def _keep_prepared(self) -> None:
         while not self._closed.is_set():
@@ -193,6 +210,15 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
             with suppress(ForkServerError):
                 self.prepare()
             self._closed.wait(RETRY_AFTER_S)
+
+    def _watch(self, worker: Worker) -> None:
+        """Reports the end of a worker that the daemon before this one has started."""
+
+        def await_end() -> None:
+            wait_for_end(worker.pid)
+            self._reporter.worker_ended(WorkerExit(worker.run, None, ""))
+
+        threading.Thread(target=await_end, name=f"worker {worker.pid}", daemon=True).start()
 
     def _rotation(self) -> ServerRotation:
         with self._setting_up:
@@ -271,6 +297,10 @@ class ForkRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
     def _report_exit(self, worker_exit: WorkerExit) -> None:
         run = self._instance.get_run_by_id(worker_exit.run_id)
         if run is None or run.is_finished:
+            return
+        worker = self._worker(run)
+        if worker is not None and worker.is_here and worker.is_alive:
+            # This one came second, and has left the run to the other.
             return
         if run.status == DagsterRunStatus.CANCELING:
             self._instance.report_run_canceled(run, str(worker_exit))

@@ -16,9 +16,8 @@ from orchestration._dagster import (
     deserialize_value,
     recon_job_from_origin,
 )
-from orchestration.fork_protocol import ForkServerError
 from orchestration.processes import TERMINATION_SIGNALS
-from orchestration.worker_tag import Worker
+from orchestration.run_claim import begin_run
 
 
 def execute_run(arguments: str, prepared: DagsterInstance) -> None:
@@ -37,11 +36,9 @@ def execute_run(arguments: str, prepared: DagsterInstance) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, TERMINATION_SIGNALS)
         is_prepared = run_arguments.instance_ref == prepared.get_ref()
         with prepared if is_prepared else DagsterInstance.from_ref(run_arguments.instance_ref) as instance:
-            # Before the run's status is read: who terminates a run writes the status first and then reads the tag.
-            instance.add_run_tags(run_id, Worker.of_this_process(run_id).tags)
-            run = instance.get_run_by_id(run_id)
+            run = begin_run(instance, run_id)
             if run is None:
-                raise ForkServerError(f"run {run_id} is not in the database that its worker reads")
+                return
             pid = os.getpid()
             instance.report_engine_event(f"Started process for run (pid: {pid}).", run, EngineEventData.in_process(pid))
             try:

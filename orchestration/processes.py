@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from pathlib import Path
 
@@ -37,3 +38,13 @@ def open_process(pid: int) -> int | None:
         return os.pidfd_open(pid)
     except ProcessLookupError:
         return None
+
+
+def wait_for_end(pid: int) -> None:
+    """Returns when the process has ended."""
+    process = open_process(pid)
+    if process is not None:
+        try:
+            select.select([process], [], [])
+        finally:
+            os.close(process)

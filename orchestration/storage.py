@@ -11,11 +11,12 @@ from datetime import datetime
 from functools import wraps
 from typing import Any, Self
 
-from dagster import AssetKey, DagsterEvent, DagsterEventType, DagsterRunStatus, EventLogEntry, EventLogRecord
+from dagster import AssetKey, DagsterEvent, DagsterEventType, DagsterRunStatus, EventLogEntry, EventLogRecord, Field
 from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
 from dagster_postgres.utils import (
     create_pg_engine,
     get_token_provider_from_config,
+    pg_config,
     pg_url_from_config,
     retry_pg_connection_fn,
 )
@@ -31,8 +32,10 @@ from orchestration._dagster import (
     SqlEventLogStorageTable,
     deserialize_value,
 )
+from orchestration.instance_guard import required_variable
 from orchestration.lean_events import lean
 from orchestration.pool_ping import ping_rested_connections
+from orchestration.schema_url import in_schema
 
 # A process keeps so many idle connections; under load it opens more, and closes them afterwards.
 _POOL_SIZE = 2
@@ -167,9 +170,19 @@ class _Pooled:
         return known.issuperset(names)
 
     @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        """As the stock classes', or the name of the variable with the URL, and the schema that the tables are in."""
+        return {
+            **pg_config(),
+            "url_variable": Field(str, is_required=False, description="The variable that holds the database's URL."),
+            "without_it": Field(str, default_value="set it", description="What the user is told where it is not set."),
+            "schema": Field(str, is_required=False, description="The schema of Dagster's tables, first in the path."),
+        }
+
+    @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
         return cls(
-            postgres_url=pg_url_from_config(config_value),
+            postgres_url=_url(config_value),
             should_autocreate_tables=config_value.get("should_autocreate_tables", True),
             inst_data=inst_data,
             token_provider=get_token_provider_from_config(config_value),
@@ -180,6 +193,13 @@ class _Pooled:
         self._engine = pooled_engine(str(self.postgres_url), self._token_provider, statement_timeout)
 
     postgres_url: str
+
+
+def _url(config_value: Mapping[str, Any]) -> str:
+    if "url_variable" not in config_value:
+        return pg_url_from_config(config_value)
+    url = required_variable(config_value["url_variable"], config_value["without_it"])
+    return in_schema(url, config_value["schema"]) if "schema" in config_value else url
 
 
 class PooledRunStorage(_Pooled, PostgresRunStorage):

@@ -2,38 +2,78 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import os
 import re
 import stat
 import struct
-import tempfile
 import warnings
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path, PurePosixPath
 from uuid import UUID, uuid5
 
 import numpy as np
-from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
+from resources.picture_files import FileRefused, read_file, remove_file, write_file
+from resources.picture_structure import scanned_too_often, structure_fault
 from resources.recent_pictures import Pixels, RecentPictures
+from resources.store_trouble import await_store, store_trouble, trouble_behind
 from stages.imaging.arrays import Mask, Picture
 from stages.values import StageError
+from stages.wording import shown
+
+MOST_PIXELS = 16_777_216
+"""4096 × 4096: with it no picture of any format takes more than 300 MB of memory to read."""
+
+MOST_BYTES = 32_000_000
+LEAST_SIDE_PX = 32
+MOST_ASPECT = 20
+"""The longer side by the shorter one."""
 
 # Pillow's own: ultralytics replaces Image.open with a function that installs packages for unknown files.
 _open_image = Image.open
 _URL_PREFIX = "/assets/"
 OWN_PREFIX = f"{_URL_PREFIX}yh/"
-# Listed, because Pillow gives EPS files to Ghostscript. The last two are known only once their plug-ins are imported.
-_FORMATS = ("PNG", "JPEG", "GIF", "BMP", TiffImagePlugin.TiffImageFile.format, WebPImagePlugin.WebPImageFile.format)
+USUAL_FORMATS = ("PNG", "JPEG", str(WebPImagePlugin.WebPImageFile.format))
+# Listed, because Pillow gives EPS files to Ghostscript. TIFF and WebP are known only once their plug-ins are imported.
+KNOWN_FORMATS = (*USUAL_FORMATS, "GIF", "BMP", str(TiffImagePlugin.TiffImageFile.format))
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}")
 _KIND = re.compile(r"[a-z][a-z_]{0,31}")
+# As write_file names them, before the last character of a picture is written.
+_UNFINISHED = re.compile(r"\..+\.png\..+")
+_LONGEST_URL = 1_000
 _RECENT_BYTES = 128_000_000
 """Enough for image, mask and ad of a variant of 18 million pixels; larger ones are decoded again by each stage."""
+
+_STRIP_PX = 256
+"""So many rows are converted at a time: a whole picture in each form on the way would take several times its memory."""
+
+# What Pillow raises for damaged files. None of these is the disk's, for the file has been read before.
+_DAMAGED = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    RuntimeError,
+    struct.error,
+)
+# By the EXIF orientation; without it, and with 1, a picture stands upright already.
+_TURNS: dict[int, Callable[[Picture], Picture]] = {
+    2: lambda picture: picture[:, ::-1],
+    3: lambda picture: picture[::-1, ::-1],
+    4: lambda picture: picture[::-1],
+    5: lambda picture: picture.swapaxes(0, 1),
+    6: lambda picture: np.rot90(picture, -1),
+    7: lambda picture: picture[::-1, ::-1].swapaxes(0, 1),
+    8: np.rot90,
+}
 
 
 class ImageStore:
@@ -42,15 +82,29 @@ class ImageStore:
     The arrays it returns are read-only. A picture is decoded once, as long as it is among those used last.
     """
 
-    def __init__(self, root: Path, max_pixels: int = 50_000_000) -> None:
+    def __init__(self, root: Path, max_pixels: int = MOST_PIXELS, formats: Sequence[str] = USUAL_FORMATS) -> None:
         self._root = root
         self._max_pixels = max_pixels
+        self._formats = tuple(formats)
         self._recent = RecentPictures(_RECENT_BYTES)
+
+    def trouble(self) -> str | None:
+        """What is wrong with the store as a whole; None if it is in order."""
+        return store_trouble(self._root)
+
+    def trouble_behind(self, error: BaseException) -> str | None:
+        """The trouble of the store that this error comes from; None where it has another cause."""
+        return trouble_behind(error, self._root)
+
+    def await_order(self, within_s: float) -> bool:
+        """Waits until the store is in order; False when it is not within this time."""
+        return await_store(self._root, within_s)
 
     def load(self, image_url: str) -> Picture:
         """The picture upright and in RGB, shape (height, width, 3); transparency lies on white.
 
-        Raises StageError for anything that is not a whole image of at most `max_pixels` below the root.
+        Raises StageError for anything that is not a whole image of one of the formats, of at most `max_pixels` and
+        32 MB, in a file of its own below the root.
         """
         return self._decoded(image_url, "RGB", _upright_rgb)
 
@@ -65,18 +119,22 @@ class ImageStore:
         return self._recent.keep(key, self._decode(image_url, content, convert)) if recent is None else recent
 
     def _decode(self, image_url: str, content: bytes, convert: Callable[[Image.Image], Pixels]) -> Pixels:
+        if fault := structure_fault(content):
+            raise StageError(f"image_url {shown(image_url)} {fault}; save the image again")
         try:
             with warnings.catch_warnings():
-                # The limit is checked below; Pillow's own only warns.
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                with _open_image(io.BytesIO(content), formats=_FORMATS) as image:
+                # The limits are checked here; Pillow's own only warn, and so does odd metadata, which is not used.
+                warnings.simplefilter("ignore")
+                with _open_image(io.BytesIO(content), formats=self._formats) as image:
                     self._check_size(image_url, image.size)
+                    if scanned_too_often(content, image.width * image.height):
+                        raise StageError(f"image_url {shown(image_url)} is a JPEG of too many scans; save it again")
                     return convert(image)
         except (UnidentifiedImageError, Image.DecompressionBombError) as error:
             raise StageError(self._unreadable(image_url, content, error)) from error
-        except (OSError, SyntaxError, ValueError, struct.error) as error:
+        except _DAMAGED as error:
             raise StageError(
-                f"image_url {image_url!r} is truncated or damaged after {len(content)} bytes ({error});"
+                f"image_url {shown(image_url)} is truncated or damaged after {len(content)} bytes ({shown(error)});"
                 " generate the image again"
             ) from error
 
@@ -88,15 +146,16 @@ class ImageStore:
         """
         if not _TENANT.fullmatch(tenant_id) or ".." in tenant_id:
             raise StageError(
-                f"tenant_id {tenant_id!r} cannot be a folder; only letters, digits and _ . @ - are allowed"
+                f"tenant_id {shown(tenant_id)} cannot be a folder; only letters, digits and _ . @ - are allowed"
             )
         if not _KIND.fullmatch(kind):
-            raise StageError(f"kind {kind!r} cannot be a folder; only lower-case letters and _ are allowed")
-        url = f"{_URL_PREFIX}yh/tenants/{tenant_id}/{kind}/{day:%Y/%m/%d}/{name}.png"
-        path = self._path(url)
-        make_shared_folder(path.parent)
+            raise StageError(f"kind {shown(kind)} cannot be a folder; only lower-case letters and _ are allowed")
+        url = f"{tenant_folder('yh', tenant_id)}{kind}/{day:%Y/%m/%d}/{name}.png"
         content = png(image)
-        _write_whole(path, content)
+        try:
+            write_file(self._root, self._parts(url), content)
+        except FileRefused as refused:
+            raise StageError(f"the folder of {url} {refused}; let nothing but folders be below {self._root}") from None
         # A PNG of 8 bits gives back every pixel.
         self._recent.keep(_key(content, "L" if image.ndim == 2 else "RGB"), image)
         return url
@@ -110,62 +169,92 @@ class ImageStore:
                 if stat.S_ISREG(written.st_mode) and name.endswith(".png") and written.st_mtime < when.timestamp():
                     yield f"{_URL_PREFIX}{path.relative_to(self._root).as_posix()}"
 
+    def remove_unfinished(self, before: datetime) -> int:
+        """Removes what a `save` that was killed has left behind. Returns how many files."""
+        removed = 0
+        for folder, _, names in os.walk(self._root / "yh"):
+            for path in (Path(folder, name) for name in names if _UNFINISHED.fullmatch(name)):
+                written = path.lstat()
+                if stat.S_ISREG(written.st_mode) and written.st_mtime < before.timestamp():
+                    path.unlink(missing_ok=True)
+                    removed += 1
+        return removed
+
     def remove(self, image_url: str) -> None:
         """Removes one of our own pictures, if it is still there."""
         if not image_url.startswith(OWN_PREFIX):
-            raise StageError(f"image_url {image_url!r} belongs to another part, which alone may remove it")
-        self._path(image_url).unlink(missing_ok=True)
+            raise StageError(f"image_url {shown(image_url)} belongs to another part, which alone may remove it")
+        try:
+            remove_file(self._root, self._parts(image_url))
+        except FileRefused as refused:
+            raise StageError(f"image_url {shown(image_url)} {refused}; it is left alone") from None
 
     def _read(self, image_url: str) -> bytes:
-        path = self._path(image_url)
+        # A large ad of ours may have more bytes than others may send; its pixels are limited all the same.
+        is_own = image_url.startswith(OWN_PREFIX)
         try:
-            content = path.read_bytes()
+            content = read_file(self._root, self._parts(image_url), 4 * self._max_pixels if is_own else MOST_BYTES)
         except FileNotFoundError:
             raise StageError(
-                f"image_url {image_url!r} is missing on disk below {self._root}; generate the image again or correct"
-                " ASSET_ROOT"
+                f"image_url {shown(image_url)} is missing on disk below {self._root}; generate the image again or"
+                " correct ASSET_ROOT"
             ) from None
-        except (IsADirectoryError, NotADirectoryError):
-            raise StageError(f"image_url {image_url!r} is not a file below {self._root}") from None
-        except OSError as error:
-            if error.errno not in (errno.ELOOP, errno.ENAMETOOLONG):
-                raise
-            raise StageError(f"image_url {image_url!r} can name no file ({error.strerror}); correct it") from error
+        except FileRefused as refused:
+            raise StageError(
+                f"image_url {shown(image_url)} {refused}; store the image itself there, as a file of its own below"
+                f" {self._root}"
+            ) from None
         if not content:
-            raise StageError(f"image_url {image_url!r} is a file of 0 bytes; generate the image again")
+            raise StageError(f"image_url {shown(image_url)} is a file of 0 bytes; generate the image again")
         return content
 
-    def _path(self, image_url: str) -> Path:
+    def _parts(self, image_url: str) -> list[str]:
+        """The names below the root that a URL leads through."""
         relative = image_url.removeprefix(_URL_PREFIX)
         parts = relative.split("/")
         plain = relative != image_url and relative.isprintable() and not re.search(r"[\\%]", relative)
-        if not plain or any(part in ("", ".", "..") for part in parts):
-            raise StageError(f"image_url {image_url!r} leaves the asset root; it must be {_URL_PREFIX}part/…/name.png")
+        if not plain or len(relative) > _LONGEST_URL or any(part in ("", ".", "..") for part in parts):
+            raise StageError(
+                f"image_url {shown(image_url)} leaves the asset root; it must be {_URL_PREFIX}part/…/name.png"
+            )
         if not self._root.is_dir():
             # A folder that is not mounted yet may be there at the next try.
             raise NotADirectoryError(f"the asset root {self._root} is no folder; mount it or correct ASSET_ROOT")
-        root = self._root.resolve()
-        # Unlike Path.resolve, this leaves a loop of links for the reading to report.
-        path = Path(os.path.realpath(root.joinpath(*parts)))
-        if not path.is_relative_to(root):
-            raise StageError(
-                f"image_url {image_url!r} leaves the asset root through a link; store the file itself there"
-            )
-        return path
+        return parts
 
     def _check_size(self, image_url: str, size_px: tuple[int, int]) -> None:
         width_px, height_px = size_px
         if width_px * height_px > self._max_pixels:
             raise StageError(
-                f"image_url {image_url!r} has {width_px} × {height_px} px, more than the {self._max_pixels} that"
+                f"image_url {shown(image_url)} has {width_px} × {height_px} px, more than the {self._max_pixels} that"
                 " MAX_IMAGE_PIXELS allows"
+            )
+        if min(size_px) < LEAST_SIDE_PX or max(size_px) > MOST_ASPECT * min(size_px):
+            raise StageError(
+                f"image_url {shown(image_url)} has {width_px} × {height_px} px; an ad needs {LEAST_SIDE_PX} px or more"
+                f" on each side, and a longer side of at most {MOST_ASPECT} times the shorter one"
             )
 
     def _unreadable(self, image_url: str, content: bytes, error: Exception) -> str:
         if isinstance(error, Image.DecompressionBombError):
-            return f"image_url {image_url!r} has more pixels than MAX_IMAGE_PIXELS={self._max_pixels} allows: {error}"
-        start = content[:16]
-        return f"image_url {image_url!r} is not an image (it starts with {start!r}); store a PNG, JPEG or WebP"
+            return (
+                f"image_url {shown(image_url)} has more pixels than MAX_IMAGE_PIXELS={self._max_pixels} allows: {error}"
+            )
+        return (
+            f"image_url {shown(image_url)} is not an image of a format that is read (it starts with {content[:16]!r});"
+            f" store one of {', '.join(self._formats)}"
+        )
+
+
+def tenant_folder(part: str, tenant_id: str) -> str:
+    """The URL below which a part stores the pictures of a tenant."""
+    return f"{_URL_PREFIX}{part}/tenants/{tenant_id}/"
+
+
+def tenant_of(image_url: str) -> str | None:
+    """The tenant whose folder a URL lies in; None when it lies in nobody's."""
+    folders = image_url.split("/")
+    return folders[4] if len(folders) > 5 and (folders[1], folders[3]) == ("assets", "tenants") else None
 
 
 def png(image: Picture | Mask) -> bytes:
@@ -203,13 +292,25 @@ def _key(content: bytes, mode: str) -> str:
 
 
 def _upright_rgb(image: Image.Image) -> Picture:
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith(("I", "F")):
-        return _from_deep(upright)
-    if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
-        rgba = upright.convert("RGBA")
-        upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    return np.asarray(upright.convert("RGB"))
+    rgb = np.empty((image.height, image.width, 3), dtype=np.uint8)
+    for top in range(0, image.height, _STRIP_PX):
+        bottom = min(image.height, top + _STRIP_PX)
+        rgb[top:bottom] = _rgb(image.crop((0, top, image.width, bottom)))
+    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    # Its pixels are not needed any more while the picture is turned.
+    image.close()
+    upright = rgb if turn is None else np.ascontiguousarray(turn(rgb))
+    upright.setflags(write=False)
+    return upright
+
+
+def _rgb(image: Image.Image) -> Picture:
+    if image.mode.startswith(("I", "F")):
+        return _from_deep(image)
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return np.asarray(image.convert("RGB"))
 
 
 def _grey(image: Image.Image) -> Mask:
@@ -218,9 +319,9 @@ def _grey(image: Image.Image) -> Mask:
 
 def _from_deep(image: Image.Image) -> Picture:
     """16-bit and float greys, scaled to 8 bits."""
-    values = np.asarray(image, dtype=np.float64)
+    values = np.asarray(image, dtype=np.float32)
     highest = 65535.0 if image.mode.startswith("I") else 1.0
-    grey = np.clip(values / highest * 255.0, 0, 255).round().astype(np.uint8)
+    grey = np.clip(values * (255.0 / highest), 0, 255).round().astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)
 
 
@@ -232,17 +333,3 @@ def make_shared_folder(folder: Path) -> None:
         with suppress(FileExistsError):
             each.mkdir()
             each.chmod(0o755)
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(unfinished, 0o644)
-        os.replace(unfinished, path)
-    except BaseException:
-        Path(unfinished).unlink(missing_ok=True)
-        raise

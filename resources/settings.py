@@ -9,17 +9,25 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, ValidationError, ValidationInfo
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
+
+from orchestration.schema_url import in_schema
 
 # Relative paths in settings are relative to this folder, and `.env` lies in it.
 PROJECT = Path(__file__).resolve().parent.parent
+# Dagster has a table called jobs too.
+DAGSTER_SCHEMA = "dagster"
 # The code location has this many sensors for new variants, whatever SENSOR_COPIES is.
 MOST_SENSOR_COPIES = 3
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+# An @ behind the one that ends user and password. (A user alone may have one: some hosts want user@server.)
+_AMBIGUOUS_AT = re.compile(r"://(?>[^:/]*(?::[^@]*)?@).*@")
 
 
 class SettingError(Exception):
@@ -36,15 +44,43 @@ def postgresql_url(value: str, name: str = "DATABASE_URL") -> str:
 
     A bare `postgresql://` means another driver from SQLAlchemy 2.1 on, one that dagster-postgres cannot use.
     """
-    way_out = "write postgresql://user:password@host:5432/name"
+    way_out = "write postgresql://user:password@host:5432/name, and in the password @ as %40, : as %3A, / as %2F"
     try:
-        url = make_url(re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", value))
+        url = make_url(re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", value.strip()))
     except (ArgumentError, ValueError):
         # ValueError: the port is no number; its message may hold a part of the password.
         raise ValueError(f"{name} is not a database URL; {way_out}") from None
+    if _AMBIGUOUS_AT.search(value):
+        # What follows the first @ may be a part of the password, so nothing of it is shown.
+        raise ValueError(f"{name} has more than one @; {way_out}")
     if url.drivername != "postgresql+psycopg2" or not url.database:
-        raise ValueError(f"{name}={url.render_as_string()} is not a PostgreSQL database; {way_out}")
+        raise ValueError(f"{name}={shown_url(url)} is not a PostgreSQL database; {way_out}")
     return url.render_as_string(hide_password=False)
+
+
+def without_login(url: str) -> str:
+    """A web address without user and password, as people may see it."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _web_url(value: str | None, info: ValidationInfo) -> str | None:
+    """Raises ValueError; its message never holds the value, for a password may be in it."""
+    if value is None:
+        return None
+    try:
+        parts = urlsplit(value)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_url = False
+    if not is_url:
+        raise ValueError(f"{_variable(info)} is not a web address; write http://host:8000/v1")
+    return value
+
+
+def shown_url(url: URL) -> str:
+    """For people: without the password, and without the query, which can hold one too."""
+    return url.set(query={}).render_as_string()
 
 
 def _database_url(value: str | None, info: ValidationInfo) -> str | None:
@@ -68,6 +104,13 @@ def _host_names(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]
     for name in names:
         if not re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", name):
             raise ValueError(f"{_variable(info)} has {name!r}, which is not a host name, for example ads.example.com")
+    return names
+
+
+def _image_formats(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    for name in names:
+        if name not in IMAGE_FORMATS:
+            raise ValueError(f"{_variable(info)} has {name!r}; use some of: {', '.join(IMAGE_FORMATS)}")
     return names
 
 
@@ -99,10 +142,12 @@ def _join_labels(labels: tuple[tuple[str, float], ...]) -> str:
     return ",".join(f"{label}={weight}" for label, weight in labels) or ","
 
 
+WebUrl = Annotated[str | None, AfterValidator(_web_url)]
 DatabaseUrl = Annotated[str | None, AfterValidator(_database_url)]
 ProjectPath = Annotated[Path, AfterValidator(project_path)]
 Folders = Annotated[tuple[ProjectPath, ...], BeforeValidator(_folders), PlainSerializer(_join_paths)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words), PlainSerializer(_join_words)]
+ImageFormats = Annotated[Words, AfterValidator(_image_formats)]
 HostNames = Annotated[Words, AfterValidator(_host_names)]
 Labels = Annotated[tuple[tuple[str, float], ...], BeforeValidator(_labels), PlainSerializer(_join_labels)]
 Switch = Literal["on", "off"]
@@ -124,7 +169,8 @@ class StateSettings(BaseSettings):
         frozen=True,
         extra="forbid",
         env_file=PROJECT / ".env",
-        env_file_encoding="utf-8",
+        # Some editors put a byte order mark before the first name.
+        env_file_encoding="utf-8-sig",
         env_ignore_empty=True,
         # Other programs have their lines in the file too.
         dotenv_filtering="only_existing",
@@ -145,6 +191,11 @@ class StateSettings(BaseSettings):
             if error.errors()[0]["type"] == "extra_forbidden":
                 raise
             raise SettingError(_problem(error)) from None
+        except (OSError, UnicodeError) as error:
+            file = self.model_config["env_file"]
+            raise SettingError(
+                f"{file} cannot be read ({error}); save it as UTF-8, readable for the user of the service"
+            ) from None
 
 
 class Settings(StateSettings):
@@ -153,6 +204,13 @@ class Settings(StateSettings):
     database_url: DatabaseUrl = _setting(
         None,
         "the shared database; `make up` and `make demo` start an embedded one when it is not set",
+        allowed="`postgresql://user:password@host:5432/name`",
+        repr=False,
+    )
+    dagster_database_url: DatabaseUrl = _setting(
+        None,
+        "the same database without a pooler, for Dagster; needed where `DATABASE_URL` leads through one, such as"
+        " PgBouncer",
         allowed="`postgresql://user:password@host:5432/name`",
         repr=False,
     )
@@ -201,7 +259,26 @@ class Settings(StateSettings):
         allowed="1 or more",
         ge=1,
     )
-    max_image_pixels: int = _setting(50_000_000, "an image with more pixels is refused before it is decoded", ge=1)
+    max_image_pixels: int = _setting(
+        16_777_216, "an image with more pixels is refused before it is decoded; 16 million take 300 MB at most", ge=1
+    )
+    image_formats: ImageFormats = _setting(
+        "PNG,JPEG,WEBP",
+        "the formats of images that are read",
+        allowed="`PNG`, `JPEG`, `WEBP`, `GIF`, `BMP`, `TIFF`, separated by `,`",
+    )
+    stage_deadline_s: int = _setting(
+        60, "a stage that takes more seconds ends its worker, and its variant fails with that reason", ge=1
+    )
+    model_deadline_s: int = _setting(
+        600, "the same for a stage that asks a model that is not embedded; loading it counts", ge=1
+    )
+    stage_memory_mb: int = _setting(
+        8192,
+        "a stage that asks for more memory (address space) beside what its worker has is ended; 0: no limit. A stage"
+        " that asks a model that is not embedded has none",
+        ge=0,
+    )
     font_folders: Folders = _setting(
         "/usr/share/fonts", "where fonts are looked for", allowed="folders, separated by `:`"
     )
@@ -220,11 +297,24 @@ class Settings(StateSettings):
         "for `local` the model, for `endpoint` its name at the server",
         allowed="a folder, or a name of the hub or of the server",
     )
-    vlm_url: str = _setting("http://127.0.0.1:8000/v1", "for `endpoint`: where the server is", allowed="a URL")
+    vlm_url: Annotated[str, AfterValidator(_web_url)] = _setting(
+        "http://127.0.0.1:8000/v1",
+        "for `endpoint`: where the server is; its user and password, if any, are shown nowhere",
+        allowed="a URL",
+        repr=False,
+    )
+    vlm_proxy: WebUrl = _setting(
+        None,
+        "for `endpoint`: the proxy to it; variables such as `HTTP_PROXY` are not read",
+        allowed="a URL",
+        repr=False,
+    )
     vlm_api_key: SecretStr | None = _setting(
         None, "for `endpoint`: its key, if the server asks for one", allowed="any text"
     )
-    vlm_timeout_s: int = _setting(120, "for `endpoint`: how many seconds one answer may take", ge=1)
+    vlm_timeout_s: int = _setting(
+        120, "for `endpoint`: how many seconds one answer may take from first to last, tries again included", ge=1
+    )
     vlm_at_once: int = _setting(4, "for `endpoint`: how many requests of one process are in flight at most", ge=1)
     vlm_device: str = _setting("auto", "for `local`: where the model runs", allowed="`auto`, `cpu`, `cuda`, `cuda:1`")
     vlm_quantization: Literal["none", "8bit", "4bit"] = _setting("none", "for `local`: smaller weights")
@@ -246,7 +336,7 @@ class Settings(StateSettings):
     )
     detector_trusted_sha256: Words = _setting(
         (),
-        "for `yolo`: the `.pt` files that may be loaded although they are pickles, which can run any code",
+        "for `yolo`: the files other than `.onnx` that may be loaded although they are pickles, which can run any code",
         allowed="SHA-256 digests, separated by `,`",
     )
     ocr: Literal["embedded", "paddle"] = _setting("embedded", "what reads the text back")
@@ -276,8 +366,20 @@ class Settings(StateSettings):
 
     def secrets(self) -> dict[str, str]:
         """The fields whose values nobody may see, with their values, as far as they are set."""
-        key = self.vlm_api_key.get_secret_value() if self.vlm_api_key is not None else None
-        return {name: value for name, value in {"database_url": self.database_url, "vlm_api_key": key}.items() if value}
+        values = {
+            "database_url": self.database_url,
+            "dagster_database_url": self.dagster_database_url,
+            "vlm_api_key": self.vlm_api_key.get_secret_value() if self.vlm_api_key is not None else None,
+            # Where it holds a user or a password.
+            "vlm_url": self.vlm_url if self.vlm_url != self.public_vlm_url else None,
+            "vlm_proxy": self.vlm_proxy,
+        }
+        return {name: value for name, value in values.items() if value}
+
+    @property
+    def public_vlm_url(self) -> str:
+        """Where the model server is, as people see it."""
+        return without_login(self.vlm_url)
 
     def require_database_url(self) -> str:
         """The database. Raises SettingError when it is not set."""
@@ -286,18 +388,14 @@ class Settings(StateSettings):
         return self.database_url
 
     @property
-    def dagster_database_url(self) -> str:
-        """The same database, schema `dagster`: Dagster has a table called jobs too."""
-        return (
-            make_url(self.require_database_url())
-            .update_query_dict({"options": "-csearch_path=dagster"})
-            .render_as_string(hide_password=False)
-        )
+    def dagster_url(self) -> str:
+        """Where Dagster has its own tables: the same database, in a schema of theirs."""
+        return in_schema(self.dagster_database_url or self.require_database_url(), DAGSTER_SCHEMA)
 
     @property
     def database_for_people(self) -> str:
         """Where the database is, without its password."""
-        return make_url(self.require_database_url()).render_as_string()
+        return shown_url(make_url(self.require_database_url()))
 
 
 class _GivenSettings(Settings):

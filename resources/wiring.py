@@ -9,8 +9,9 @@ import importlib
 import logging
 import threading
 from abc import abstractmethod
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import dagster as dg
 from PIL import Image
@@ -50,7 +51,15 @@ class BuiltOnce(dg.ConfigurableResource[T]):
         """A new object with this configuration."""
 
     def create_resource(self, context: dg.InitResourceContext) -> T:
-        return self.built()
+        """The object. Where it cannot be built, the stage that uses it gets the error, and records it in the table.
+
+        Raised here, the error would end the run before its first stage, again and again.
+        """
+        try:
+            return self.built()
+        except Exception:
+            logger.exception("%s cannot be built", type(self).__name__)
+            return cast(T, _BuiltLater(self.built))
 
     def built(self) -> T:
         """The object of this process with this configuration; built if there is none yet."""
@@ -60,6 +69,16 @@ class BuiltOnce(dg.ConfigurableResource[T]):
                 _built[key] = self.build()
             found: T = _built[key]
             return found
+
+
+class _BuiltLater:
+    """Stands for an object that could not be built: whoever uses it tries again, and gets the reason."""
+
+    def __init__(self, build: Callable[[], Any]) -> None:
+        self._build = build
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._build(), name)
 
 
 class PostgresResource(BuiltOnce[Database]):
@@ -76,9 +95,10 @@ class ImageStoreResource(BuiltOnce[ImageStore]):
 
     asset_root: str
     max_image_pixels: int
+    formats: list[str]
 
     def build(self) -> ImageStore:
-        return ImageStore(Path(self.asset_root), self.max_image_pixels)
+        return ImageStore(Path(self.asset_root), self.max_image_pixels, self.formats)
 
 
 class MeasuredVisionResource(BuiltOnce[VisionModel]):
@@ -107,14 +127,24 @@ class EndpointVisionResource(BuiltOnce[VisionModel]):
 
     backend: Literal["endpoint"] = "endpoint"
     url: str
+    # The same with user and password, where it has them.
+    private_url: str
     model: str
     timeout_s: int
     at_once: int
     api_key: str
+    proxy: str
 
     def build(self) -> VisionModel:
         return EndpointVision(
-            EndpointSettings(self.url, self.model, self.api_key, timeout_s=self.timeout_s, at_once=self.at_once)
+            EndpointSettings(
+                self.private_url or self.url,
+                self.model,
+                self.api_key,
+                self.proxy or None,
+                timeout_s=self.timeout_s,
+                at_once=self.at_once,
+            )
         )
 
 
@@ -180,6 +210,22 @@ class FontsResource(BuiltOnce[Fonts]):
         return installed_fonts(tuple(map(Path, self.folders)))
 
 
+class StageLimits(dg.ConfigurableResource[Any]):
+    """How long a stage may take, and how much memory. Models that are not embedded load longer and need more."""
+
+    stage_deadline_s: int
+    model_deadline_s: int
+    stage_memory_mb: int
+    stages_with_models: list[str]
+
+    def deadline_s(self, stage: str) -> float:
+        return self.model_deadline_s if stage in self.stages_with_models else self.stage_deadline_s
+
+    def memory_mb(self, stage: str) -> int:
+        """0 is no limit."""
+        return 0 if stage in self.stages_with_models else self.stage_memory_mb
+
+
 class SensorSettings(dg.ConfigurableResource[Any]):
     """The settings SENSOR_COPIES and THROTTLE."""
 
@@ -191,11 +237,16 @@ def dagster_resources(settings: Settings) -> dict[str, dg.ConfigurableResource[A
     """The resources of assets and sensors by name. Builds nothing yet."""
     return {
         "db": PostgresResource(url=dg.EnvVar("DATABASE_URL")),
-        "images": ImageStoreResource(asset_root=str(settings.asset_root), max_image_pixels=settings.max_image_pixels),
-        "vision": _vision(settings, dg.EnvVar("VLM_API_KEY")),
+        "images": ImageStoreResource(
+            asset_root=str(settings.asset_root),
+            max_image_pixels=settings.max_image_pixels,
+            formats=list(settings.image_formats),
+        ),
+        "vision": _vision(settings, lambda name: dg.EnvVar(name.upper())),
         "detector": _detector(settings),
         "ocr": _ocr(settings),
         "fonts": _fonts(settings),
+        "limits": _stage_limits(settings),
         "sensor_settings": SensorSettings(copies=settings.sensor_copies, throttle=settings.throttle == "on"),
     }
 
@@ -209,7 +260,7 @@ def preload(settings: Settings, *, to_be_forked: bool = False) -> list[str]:
     Image.preinit()
     _fonts(settings).built()
     chosen: dict[str, VisionModel | Detector | Ocr] = {
-        f"VLM={settings.vlm}": _vision(settings, settings.secrets().get("vlm_api_key", "")).built(),
+        f"VLM={settings.vlm}": _vision(settings, settings.secrets().__getitem__).built(),
         f"DETECTOR={settings.detector}": _detector(settings).built(),
         f"OCR={settings.ocr}": _ocr(settings).built(),
     }
@@ -236,7 +287,23 @@ def preload_in_fork_server() -> None:
         logger.warning("%s cannot be shared by forked runs; each run loads its own", ", ".join(left_out))
 
 
-def _vision(settings: Settings, api_key: str) -> BuiltOnce[VisionModel]:
+def _stage_limits(settings: Settings) -> StageLimits:
+    asks = {
+        "vlm_analyze": settings.vlm,
+        "vlm_judge": settings.vlm,
+        "yolo_detect": settings.detector,
+        "ocr_eval": settings.ocr,
+    }
+    return StageLimits(
+        stage_deadline_s=settings.stage_deadline_s,
+        model_deadline_s=settings.model_deadline_s,
+        stage_memory_mb=settings.stage_memory_mb,
+        stages_with_models=[stage for stage, backend in asks.items() if backend != "embedded"],
+    )
+
+
+def _vision(settings: Settings, secret: Callable[[str], str]) -> BuiltOnce[VisionModel]:
+    """`secret` gives the value of a setting that nobody may see, or the name of its variable."""
     if settings.vlm == "local":
         return LocalVisionResource(
             model=folder_or_name(settings.vlm_model),
@@ -244,13 +311,16 @@ def _vision(settings: Settings, api_key: str) -> BuiltOnce[VisionModel]:
             quantization=settings.vlm_quantization,
         )
     if settings.vlm == "endpoint":
+        given = settings.secrets()
         return EndpointVisionResource(
-            url=settings.vlm_url,
+            url=settings.public_vlm_url,
+            private_url=secret("vlm_url") if "vlm_url" in given else "",
+            proxy=secret("vlm_proxy") if "vlm_proxy" in given else "",
             model=settings.vlm_model,
             timeout_s=settings.vlm_timeout_s,
             at_once=settings.vlm_at_once,
             # Most servers want no key, and the client wants some text.
-            api_key=api_key if settings.vlm_api_key is not None else "none",
+            api_key=secret("vlm_api_key") if "vlm_api_key" in given else "none",
         )
     return MeasuredVisionResource()
 

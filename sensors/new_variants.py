@@ -9,15 +9,18 @@ once, and it has been listening all the while.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import dagster as dg
 
 from orchestration.fair_queue import FairQueue
+from resources.images import ImageStore
 from resources.postgres.database import Database
 from resources.postgres.notifier import Listener, ListenError, WaitEnd
 from resources.postgres.values import RequestedVariant
@@ -26,9 +29,9 @@ from resources.wiring import SensorSettings
 from stages.pipeline import STAGE_NAMES
 from variant_assets.job import variant_pipeline
 from variant_assets.partitions import job_variants
+from variant_assets.recovery import end_or_requeue_unbegun, end_terminated, recover_left_running
 from variant_assets.runs import (
     SENSOR_TAG,
-    outcome,
     run_key,
     runs_by_key,
     terminated,
@@ -36,10 +39,21 @@ from variant_assets.runs import (
     variants_of,
 )
 
-# The most runs that one tick requests; the other variants wait for the next tick, a moment later.
-MOST_PER_TICK = 100
+# The most runs that one tick requests; the other variants wait for the next tick, a moment later. Dagster creates the
+# runs of a tick one after another, which takes long on an overloaded machine.
+MOST_PER_TICK = 25
 # The queue takes the runs of different tenants in turn.
 TENANT_TAG = "job_variants/tenant_id"
+
+_STOPS = "The service stops, or its daemon was started again."
+
+logger = logging.getLogger(__name__)
+
+StoreTrouble = Callable[[], str | None]
+
+
+def _no_trouble() -> None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -68,20 +82,27 @@ def _copy(number: int) -> dg.SensorDefinition:
         f" Copy {number} of {MOST_SENSOR_COPIES}; one at a time waits for new variants.",
     )
     def sensor(
-        context: dg.SensorEvaluationContext, db: dg.ResourceParam[Database], sensor_settings: SensorSettings
+        context: dg.SensorEvaluationContext,
+        db: dg.ResourceParam[Database],
+        images: dg.ResourceParam[ImageStore],
+        sensor_settings: SensorSettings,
     ) -> dg.SensorResult:
         copies = sensor_settings.copies
         if number > max(copies, 1):
             return dg.SensorResult(skip_reason=f"SENSOR_COPIES={copies} leaves this copy out.")
         if copies == 0:
-            return request_waiting_variants(context.instance, db, name)
-        return wait_and_request(context, db, name)
+            return request_waiting_variants(context.instance, db, name, images.trouble)
+        return wait_and_request(context, db, name, images.trouble)
 
     return sensor
 
 
 def wait_and_request(
-    context: dg.SensorEvaluationContext, db: Database, sensor: str, timeouts: TickTimeouts | None = None
+    context: dg.SensorEvaluationContext,
+    db: Database,
+    sensor: str,
+    store_trouble: StoreTrouble = _no_trouble,
+    timeouts: TickTimeouts | None = None,
 ) -> dg.SensorResult:
     """One tick of a copy: waits for the lock, then for variants. Where it cannot listen, it only reads the table."""
     timeouts = timeouts or TickTimeouts()
@@ -89,22 +110,21 @@ def wait_and_request(
     try:
         with db.listener(stopping=_interpreter_ends()) as listener:
             if listener.acquire_lock(timeouts.lock_s):
-                return _request_when_one_waits(context.instance, db, sensor, listener, give_up_s, timeouts)
+                look = partial(request_waiting_variants, context.instance, db, sensor, store_trouble)
+                return _request_when_one_waits(look, listener, give_up_s, timeouts)
     except ListenError as error:
         context.log.warning(f"{error}; the table is read instead")
-    return request_waiting_variants(context.instance, db, sensor)
+    return request_waiting_variants(context.instance, db, sensor, store_trouble)
 
 
 def _request_when_one_waits(
-    instance: dg.DagsterInstance,
-    db: Database,
-    sensor: str,
-    listener: Listener,
-    give_up_s: float,
-    timeouts: TickTimeouts,
+    look: Callable[[], dg.SensorResult], listener: Listener, give_up_s: float, timeouts: TickTimeouts
 ) -> dg.SensorResult:
+    # A tick that waited for the lock while its daemon died has nobody to tell what it requests.
+    if listener.wait(0) is WaitEnd.SHUTDOWN:
+        return dg.SensorResult(skip_reason=_STOPS)
     while True:
-        result = request_waiting_variants(instance, db, sensor)
+        result = look()
         left_s = give_up_s - time.monotonic()
         if result.run_requests or left_s <= 0:
             return result
@@ -112,16 +132,26 @@ def _request_when_one_waits(
         if end is WaitEnd.CHANGE:
             time.sleep(timeouts.batch_s)
         if end is WaitEnd.SHUTDOWN:
-            return dg.SensorResult(skip_reason="The service stops.")
+            return dg.SensorResult(skip_reason=_STOPS)
 
 
-def request_waiting_variants(instance: dg.DagsterInstance, db: Database, sensor: str) -> dg.SensorResult:
-    """Reads the table once and requests the runs of the variants that wait. Other sensors get other variants."""
+def request_waiting_variants(
+    instance: dg.DagsterInstance, db: Database, sensor: str, store_trouble: StoreTrouble = _no_trouble
+) -> dg.SensorResult:
+    """Reads the table once, repairs what ended runs left behind, and requests the runs of the variants that wait.
+
+    Other sensors get other variants. While the store of the pictures is in trouble, all variants wait.
+    """
+    _say(recover_left_running(db, instance))
     # Nearly always nothing waits, and then it is not worth asking Dagster which runs are in flight.
     if not db.run_requests.any_startable():
         return dg.SensorResult(skip_reason="No variant waits.")
+    if (trouble := store_trouble()) is not None:
+        return dg.SensorResult(skip_reason=f"All variants wait: {trouble}.")
     unfinished = unfinished_runs(instance, datetime.now(UTC))
     in_flight = {variant for run in unfinished for variant in variants_of(run)}
+    _say(end_terminated(db, instance, in_flight))
+    _say(end_or_requeue_unbegun(db, instance, in_flight))
     requested = db.run_requests.request_startable(sensor, in_flight, most=MOST_PER_TICK)
     to_run = _without_ended_runs(instance, db, requested, sensor)
     if not to_run:
@@ -135,6 +165,11 @@ def request_waiting_variants(instance: dg.DagsterInstance, db: Database, sensor:
     )
 
 
+def _say(lines: list[str]) -> None:
+    for line in lines:
+        logger.info(line)
+
+
 def _without_ended_runs(
     instance: dg.DagsterInstance, db: Database, requested: list[RequestedVariant], sensor: str
 ) -> list[RequestedVariant]:
@@ -143,14 +178,14 @@ def _without_ended_runs(
     Only a state that was requested before can have a run. If that run is over, this is recorded, and the state is not
     found again. A run that Dagster created but never submitted is submitted when the same sensor requests it again.
     """
-    # An operator terminated the run between two stages: the rescuer fails such a variant.
+    # An operator terminated the run since the look at the beginning: the next look fails such a variant.
     terminated_runs = terminated(instance, {variant.held_by for variant in requested if variant.held_by})
     runs = runs_by_key(instance, [run_key(variant) for variant in requested if variant.requested_before])
     to_run = []
     for variant in requested:
         run = runs.get(run_key(variant))
         if run is not None and run.is_finished:
-            db.run_requests.record_outcome(variant, outcome(run))
+            db.run_requests.record_outcome(variant, "ended")
         elif variant.held_by not in terminated_runs and (run is None or _is_resubmitted(run, sensor)):
             to_run.append(variant)
     return to_run

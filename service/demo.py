@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,10 @@ from sqlalchemy.pool import NullPool
 from resources.fonts import installed_fonts
 from resources.images import ImageStore, png
 from resources.postgres.queries import load
-from resources.settings import SettingError, Settings
+from resources.settings import Settings
+from service.commands import ServiceError, run_command
 from service.contact_sheet import FinishedVariant, contact_sheet, plan_sheet
-from service.postgres import PostgresError
-from service.running import ServiceError, port_note, running_environment, start, stop
+from service.running import port_note, running_environment, start, stop
 from service.shop import Shop, image_url, store
 from service.state import State
 from stages.imaging.geometry import size_of
@@ -41,7 +41,7 @@ _SIDE_PX = 1080
 _PHOTOGRAPHS = {"coffee": (200, 0, 600, 400), "chelsea": (151, 0, 451, 300), "rocket": (106, 0, 533, 427)}
 
 
-class DemoError(Exception):
+class DemoError(ServiceError):
     """The job did not become done; the message says why."""
 
 
@@ -140,7 +140,7 @@ def table(finished: Sequence[tuple[FinishedVariant, dict[str, float]]]) -> str:
     rows += [
         ("all stages", [f"{sum(times.values()):.0f} ms" for _, times in finished]),
         ("verdict", [f"{variant.verdict.outcome} {variant.verdict.score:.2f}" for variant, _ in finished]),
-        ("contrast p1", [f"{variant.readability.contrast_p1:.1f}:1" for variant, _ in finished]),
+        ("contrast_p1", [f"{variant.readability.contrast_p1:.1f}:1" for variant, _ in finished]),
         ("readability", [f"{variant.readability.score:.2f}" for variant, _ in finished]),
         ("CER", [f"{variant.recognition.cer_ignoring_spaces:.2f}" for variant, _ in finished]),
         ("covered at most", [f"{variant.overlap.max_coverage:.1%}" for variant, _ in finished]),
@@ -183,29 +183,20 @@ def show(settings: Settings, *, stays: bool) -> str:
 
 
 def _until_interrupted(words: str) -> None:
-    try:
-        print(words, flush=True)
+    print(words, flush=True)
+    with suppress(KeyboardInterrupt):
         while True:
             time.sleep(3600)
-    except KeyboardInterrupt:
-        print("\nstopping …", flush=True)
+
+
+def _demo() -> int:
+    print("starting PostgreSQL and Dagster …", flush=True)
+    print(show(Settings(), stays=os.environ.get("WAIT", "1") != "0"))
+    return 0
 
 
 def main() -> int:
-    # Whoever ends the demo otherwise than by Ctrl-C leaves as little behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    print("starting PostgreSQL and Dagster …", flush=True)
-    try:
-        outcome = show(Settings(), stays=os.environ.get("WAIT", "1") != "0")
-    except (ServiceError, SettingError, PostgresError, DemoError) as error:
-        first, *details = str(error).splitlines()
-        print("\n".join([*details, f"the demo failed: {first}"]), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("the demo was interrupted before the job was done", file=sys.stderr)
-        return 130
-    print(outcome)
-    return 0
+    return run_command(_demo, failed="the demo failed: ")
 
 
 if __name__ == "__main__":

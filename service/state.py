@@ -10,11 +10,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from orchestration.processes import started_ticks, this_boot
 from resources.settings import PROJECT, StateSettings
 from service import postgres
+from service.folders import usable
 
 # Files of the service are not for other users; a group may read those that a person has set up for it.
 UMASK = 0o027
@@ -122,9 +124,9 @@ class State:
         return self.folder / "workspace.yaml"
 
     def make(self) -> None:
-        """Makes the folders, closed to other users."""
+        """Makes the folders, closed to other users. Raises FolderError."""
         is_new = not self.folder.exists()
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        usable("STATE_FOLDER", self.folder, partial(Path.mkdir, mode=0o700, parents=True, exist_ok=True))
         # Another folder that was there before may be used by others too.
         if is_new or self.folder == PROJECT / ".service":
             postgres.close_to_others(self.folder)

@@ -19,6 +19,8 @@ from resources.postgres.database import Database
 from resources.settings import PROJECT, Settings
 from service import postgres
 from service.code_socket import code_socket, listens
+from service.lease import AnotherServiceError, Holder, KeptLease
+from service.logs import shorten_logs
 from service.state import UMASK, Process, Record, State
 
 _LONGEST_PAUSE_S = 30.0
@@ -59,11 +61,11 @@ def web_options(settings: Settings) -> list[str]:
 
 
 class Supervisor:
-    """Starts the processes and starts again what ends, after a pause that grows while it keeps ending."""
+    """Starts the processes and starts again what ends, after a pause that grows while it ends soon after its start."""
 
-    def __init__(self, settings: Settings, web_port: int, *, embedded_postgres: bool) -> None:
+    def __init__(self, settings: Settings, web_port: int, *, embedded_postgres: bool, renewals_seen: int) -> None:
         self._state = state = State.of(settings)
-        self._database_url = settings.require_database_url()
+        self._database = Database(settings.require_database_url())
         self._code_socket = code_socket(state.folder)
         self._url = f"http://127.0.0.1:{web_port}"
         self._embedded_postgres = embedded_postgres
@@ -72,14 +74,22 @@ class Supervisor:
         self._pause_s = dict.fromkeys(self._commands, 1.0)
         self._next_start_s = dict.fromkeys(self._commands, 0.0)
         self._stopping = threading.Event()
+        holder = Holder.of_this_process(state.folder, self._url, os.getpid())
+        self._renewals_seen = renewals_seen
+        self._lease = KeptLease(self._database.lease, holder, self._stop_for_another)
 
-    def run(self) -> None:
+    def register(self) -> None:
+        """From here on the record names this process, and `make down` can end it."""
         for sign in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sign, lambda *_: self._stopping.set())
-        self._state.workspace.write_text(workspace_yaml(self._code_socket))
+        self._lease.take(self._renewals_seen)
         self._write_record()
+
+    def run(self) -> None:
+        self._state.workspace.write_text(workspace_yaml(self._code_socket))
         try:
             while not self._stopping.is_set():
+                shorten_logs(self._state.logs)
                 self._keep_database()
                 self._keep("code-server")
                 # A daemon that does not find its code server looks again only after a minute.
@@ -89,6 +99,12 @@ class Supervisor:
                 self._stopping.wait(0.25)
         finally:
             self._end_all()
+            self._lease.release()
+            self._database.close()
+
+    def _stop_for_another(self) -> None:
+        print("another service has taken the database; this one stops", flush=True)
+        self._stopping.set()
 
     def _keep_database(self) -> None:
         if not self._embedded_postgres or postgres.running_port(self._state.postgres) is not None:
@@ -106,8 +122,11 @@ class Supervisor:
             return
         if child is not None:
             print(f"{name} ended with {child.returncode}; it starts again", flush=True)
-            self._pause_s[name] = min(self._pause_s[name] * 2, _LONGEST_PAUSE_S)
+            is_stable = now_s > self._next_start_s[name] - self._pause_s[name] + _LONGEST_PAUSE_S
+            self._pause_s[name] = 1.0 if is_stable else min(self._pause_s[name] * 2, _LONGEST_PAUSE_S)
         self._next_start_s[name] = now_s + self._pause_s[name]
+        if name == "daemon":
+            self._forget_former_daemon()
         with (self._state.logs / f"{name}.log").open("ab") as log:
             self._children[name] = subprocess.Popen(
                 self._commands[name],
@@ -137,24 +156,40 @@ class Supervisor:
             if child is not None and child.poll() is None:
                 Process.of(name, child.pid).end()
 
-    def _end_waits(self) -> None:
-        database = Database(self._database_url)
+    def _forget_former_daemon(self) -> None:
+        """The ticks of a daemon that died live on in the code server, and would request runs that nobody creates."""
+        self._end_waits()
         try:
-            database.notify_shutdown()
+            self._database.run_requests.release()
         except SQLAlchemyError as error:
-            print(f"the sensors are not told that the service stops: {error}", flush=True)
-        finally:
-            database.close()
+            print(f"variants whose request was lost wait for a minute: {error}", flush=True)
+
+    def _end_waits(self) -> None:
+        try:
+            self._database.notify_shutdown()
+        except SQLAlchemyError as error:
+            print(f"the sensors are not told to end their ticks: {error}", flush=True)
 
 
 def main() -> None:
-    web_port, database = sys.argv[1:]
-    # The caller returns at once, and a Ctrl-C in its terminal does not reach this process.
+    web_port, database, renewals_seen = sys.argv[1:]
+    # The caller returns as soon as `make down` can end what it has started. Its terminal's Ctrl-C does not come here.
+    started, tell_started = os.pipe()
     if os.fork() > 0:
-        os._exit(0)
+        os.close(tell_started)
+        os._exit(0 if os.read(started, 1) else 1)
     os.setsid()
     os.umask(UMASK)
-    Supervisor(Settings(), int(web_port), embedded_postgres=database == "embedded").run()
+    supervisor = Supervisor(
+        Settings(), int(web_port), embedded_postgres=database == "embedded", renewals_seen=int(renewals_seen)
+    )
+    try:
+        supervisor.register()
+    except AnotherServiceError as error:
+        sys.exit(str(error))
+    os.write(tell_started, b"1")
+    os.close(tell_started)
+    supervisor.run()
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 -- name: begin_stage
 -- Claims a variant for a run and sets it to running. Returns NULL, or the run that holds the claim.
-SELECT begin_stage(CAST(:variant AS uuid), :stage, :run, :ended_run);
+SELECT begin_stage(CAST(:variant AS uuid), :stage, :run, :ended_run, CAST(:asked_revision AS bigint));
 
 -- name: load_variant
 -- Everything a stage may read: ids, tenant, image, copy and the results of the stages before it.
 SELECT v.job_variants_id, v.job_id, v.img_asset_id, v.created_at,
-       i.image_url, coalesce(j.tenant_id, i.tenant_id) AS tenant_id,
+       i.image_url, i.tenant_id AS image_tenant_id, j.tenant_id,
        coalesce((SELECT nullif(btrim(c.ad_copy_kor), '') FROM txt_ad_copy_generations c
                  WHERE c.job_id = v.job_id AND c.generation_stage = 'ad_copy_kor' AND c.status = 'done'
                  ORDER BY c.created_at DESC, c.pk DESC LIMIT 1), nullif(btrim(n.desc_kor), '')) AS copy_kor,
@@ -33,6 +33,10 @@ SELECT finish_stage(CAST(:variant AS uuid), :stage, :run);
 -- name: fail_stage
 -- Records why a stage failed. A final failure ends the variant.
 SELECT fail_stage(CAST(:variant AS uuid), :stage, :run, :message, :final);
+
+-- name: give_back_stage
+-- Lets a variant wait at the stage before, with the reason, for the picture store is in trouble.
+SELECT give_back_stage(CAST(:variant AS uuid), :stage, :run, :message);
 
 -- name: complete_variant
 -- Verifies the results of all stages, completes the variant, and its job too if it was the last variant.
@@ -86,12 +90,21 @@ SET image_asset_id = excluded.image_asset_id, prompt = excluded.prompt, layout =
     updated_at = clock_timestamp();
 
 -- name: save_overlay
--- The layout, and the finished ad as the variant's overlaid image asset.
+-- The layout, and the finished ad as the variant's overlaid image asset. A row that is not this variant's own ad, whoever
+-- named it there, is left as it is.
 WITH result AS (
     SELECT CAST(:result AS jsonb) AS value
 ), variant AS (
-    SELECT v.job_variants_id, v.job_id, coalesce(v.overlaid_img_asset_id, gen_random_uuid()) AS ad_id, j.tenant_id
-    FROM jobs_variants v JOIN jobs j USING (job_id) WHERE v.job_variants_id = CAST(:variant AS uuid)
+    SELECT v.job_variants_id, v.job_id, coalesce(own.image_asset_id, gen_random_uuid()) AS ad_id, j.tenant_id
+    FROM jobs_variants v
+    JOIN jobs j USING (job_id)
+    LEFT JOIN image_assets own
+        ON own.image_asset_id = v.overlaid_img_asset_id AND own.image_type = 'overlaid'
+        AND own.job_id = v.job_id AND own.tenant_id = j.tenant_id
+        AND NOT EXISTS (SELECT 1 FROM jobs_variants o
+                        WHERE o.job_id = v.job_id AND o.job_variants_id <> v.job_variants_id
+                          AND own.image_asset_id IN (o.overlaid_img_asset_id, o.img_asset_id))
+    WHERE v.job_variants_id = CAST(:variant AS uuid)
 ), ad AS (
     INSERT INTO image_assets (image_asset_id, image_type, image_url, width, height, tenant_id, job_id)
     SELECT ad_id, 'overlaid', :artifact_url, (value -> 'size' ->> 'width_px')::int,
@@ -163,6 +176,13 @@ UPDATE variant_requests SET run_outcome = :outcome
 WHERE job_variants_id = CAST(:variant AS uuid) AND state_revision = :state_revision
 RETURNING job_variants_id;
 
+-- name: release_requests
+-- A daemon starts: what was requested of the one before it may have been lost with it. Any sensor may request it again
+-- five seconds later, when the new daemon has resumed what it can.
+UPDATE variant_requests SET requested_at = clock_timestamp() - make_interval(secs => :kept_s - 5)
+WHERE run_outcome IS NULL AND requested_at > clock_timestamp() - make_interval(secs => :kept_s)
+RETURNING job_variants_id;
+
 -- name: find_held_variants
 -- Startable variants with no run in flight that are still claimed: their run ended between two stages.
 SELECT job_variants_id, state_revision, claimed_by AS held_by,
@@ -174,14 +194,13 @@ ORDER BY state_revision
 LIMIT :most;
 
 -- name: find_unbegun_variants
--- Startable variants with no run in flight although one was requested, and whose pause is over. Without those whose run
--- an operator terminated.
+-- Startable variants with no run in flight although one was requested, and whose pause is over.
 SELECT v.job_variants_id, v.state_revision,
        CASE WHEN v.claim_revision IS NOT NULL THEN v.claimed_by END AS held_by,
        variant_start_stage(v.job_variants_id, v.current_step, v.status) AS start_stage
 FROM jobs_variants v
 JOIN variant_requests r ON r.job_variants_id = v.job_variants_id AND r.state_revision = v.state_revision
-WHERE is_startable(v.current_step, v.status) AND r.run_outcome IS DISTINCT FROM 'terminated'
+WHERE is_startable(v.current_step, v.status)
   AND v.updated_at < clock_timestamp() - requeue_pause(r.requeues)
   AND v.job_variants_id <> ALL (CAST(:in_flight AS uuid[]))
 ORDER BY v.state_revision
@@ -202,14 +221,30 @@ ORDER BY updated_at
 LIMIT :most;
 
 -- name: find_unsettled_jobs
--- Jobs handed over to us whose variants have all ended, but which are not done or failed yet: the hand-over came last,
--- or a variant was deleted.
-SELECT j.job_id
-FROM jobs j
-WHERE j.status NOT IN ('done', 'failed')
-  AND j.current_step = ANY (variant_stages())
-  AND EXISTS (SELECT 1 FROM jobs_variants v WHERE v.job_id = j.job_id)
-  AND NOT EXISTS (SELECT 1 FROM jobs_variants v WHERE v.job_id = j.job_id AND NOT has_ended(v.current_step, v.status))
+-- Jobs noted by a trigger, when they are ours or gone; and of two hundred others in our hands those whose variants have
+-- all ended: somebody has handed them over again. Which two hundred is left to chance, so that each has its turn.
+WITH random_place AS (
+    SELECT min(pk) + floor(random() * (max(pk) - min(pk) + 1)) AS pk FROM jobs WHERE is_in_our_hands(current_step, status)
+), looked_at AS (
+    (SELECT j.job_id FROM jobs j
+     WHERE is_in_our_hands(j.current_step, j.status) AND j.pk >= (SELECT pk::int FROM random_place)
+     ORDER BY j.pk LIMIT 200)
+    UNION ALL
+    (SELECT j.job_id FROM jobs j
+     WHERE is_in_our_hands(j.current_step, j.status) AND j.pk < (SELECT pk::int FROM random_place)
+     ORDER BY j.pk LIMIT 200)
+    LIMIT 200
+)
+SELECT u.job_id
+FROM unsettled_jobs u LEFT JOIN jobs j USING (job_id)
+WHERE j.job_id IS NULL OR j.current_step = ANY (variant_stages())
+UNION
+SELECT l.job_id
+FROM looked_at l
+CROSS JOIN LATERAL (
+    SELECT bool_and(has_ended(v.current_step, v.status)) AS all_ended FROM jobs_variants v WHERE v.job_id = l.job_id
+) AS variants
+WHERE all_ended
 LIMIT :most;
 
 -- name: settle_job
@@ -222,7 +257,7 @@ SELECT recover_stage(CAST(:variant AS uuid), :ended_run);
 
 -- name: end_terminated_stage
 -- Fails a variant whose run an operator terminated, unless somebody has moved it since.
-SELECT end_terminated_stage(CAST(:variant AS uuid), :ended_run);
+SELECT end_terminated_stage(CAST(:variant AS uuid), :ended_run, CAST(:asked_revision AS bigint));
 
 -- name: requeue_variant
 -- Gives a startable variant whose run ended before its stage began a new revision, so that a new run is requested.
@@ -236,13 +271,47 @@ LEFT JOIN jobs_variants v USING (job_variants_id)
 WHERE v.job_variants_id IS NULL OR has_ended(v.current_step, v.status);
 
 -- name: find_used_pictures
--- Those of the given URLs that a row refers to.
+-- Those of the given URLs that a row refers to. The limits keep the server from reading whole tables for a join.
 SELECT asked.url
 FROM unnest(CAST(:urls AS text[])) AS asked (url)
-WHERE EXISTS (SELECT 1 FROM image_assets i WHERE i.image_url = asked.url)
-   OR EXISTS (SELECT 1 FROM image_assets i WHERE i.mask_url = asked.url)
-   OR EXISTS (SELECT 1 FROM yolo_runs y WHERE y.forbidden_mask_url = asked.url)
-   OR EXISTS (SELECT 1 FROM planner_proposals p WHERE p.picture_url = asked.url);
+CROSS JOIN LATERAL (
+    (SELECT FROM image_assets i WHERE i.image_url = asked.url LIMIT 1)
+    UNION ALL (SELECT FROM image_assets i WHERE i.mask_url = asked.url LIMIT 1)
+    UNION ALL (SELECT FROM yolo_runs y WHERE y.forbidden_mask_url = asked.url LIMIT 1)
+    UNION ALL (SELECT FROM planner_proposals p WHERE p.picture_url = asked.url LIMIT 1)
+    LIMIT 1
+) AS used;
+
+-- name: remove_past_requests
+-- Removes the requests of variants that have ended; nothing asks for them any more. Returns how many.
+WITH removed AS (
+    DELETE FROM variant_requests
+    WHERE job_variants_id IN (
+        SELECT r.job_variants_id
+        FROM variant_requests r
+        CROSS JOIN LATERAL (
+            SELECT FROM jobs_variants v
+            WHERE v.job_variants_id = r.job_variants_id AND has_ended(v.current_step, v.status)
+            LIMIT 1
+        ) AS ended
+        LIMIT :most
+        FOR UPDATE OF r SKIP LOCKED)
+    RETURNING 1
+)
+SELECT count(*) FROM removed;
+
+-- name: find_broken_invariants
+-- What must never be, and is: see the view.
+SELECT invariant, job_id, job_variants_id FROM broken_invariants LIMIT :most;
+
+-- name: find_unfinished_done_jobs
+-- Done jobs with a variant that was added later, or that is run again, and has not ended.
+SELECT j.job_id, p.complete, p.failed, p.total
+FROM (SELECT DISTINCT v.job_id FROM jobs_variants v WHERE NOT has_ended(v.current_step, v.status)) AS unfinished
+JOIN jobs j USING (job_id)
+CROSS JOIN LATERAL job_progress(j.job_id) p
+WHERE j.status = 'done' AND j.current_step = ANY (variant_stages())
+LIMIT :most;
 
 -- name: find_old_jobs
 -- Jobs that ended before a time and of which no variant has changed since, the oldest first.
@@ -269,3 +338,23 @@ RETURNING variants;
 -- name: parallel_order
 -- How many variants the operator last wanted to run at a time, and when.
 SELECT variants, ordered_at FROM parallel_order;
+
+-- name: read_lease
+-- The service that holds this database, and how often it has renewed that.
+SELECT holder, renewals, taken_at FROM service_lease;
+
+-- name: take_lease
+-- Takes the database for a service, if nobody has held it, or nobody has renewed it since it was read.
+INSERT INTO service_lease AS lease (holder) VALUES (CAST(:holder AS jsonb))
+ON CONFLICT (only_row) DO UPDATE
+SET holder = excluded.holder, renewals = lease.renewals + 1, taken_at = clock_timestamp()
+WHERE lease.renewals = :renewals_seen
+RETURNING renewals;
+
+-- name: renew_lease
+-- Says that the service is alive. No row when another service has taken the database.
+UPDATE service_lease SET renewals = renewals + 1 WHERE holder = CAST(:holder AS jsonb) RETURNING renewals;
+
+-- name: release_lease
+-- The service has ended.
+DELETE FROM service_lease WHERE holder = CAST(:holder AS jsonb) RETURNING renewals;

@@ -8,10 +8,15 @@
 --   (iou_eval, running) → (iou_eval, done)         complete_variant, when the results of all stages are fresh
 --   (S, running) → (S, failed)                     fail_stage, end_terminated_stage
 --   (S, running) → (S - 1, done) or (S, failed)    recover_stage, when the run has died
---   any → (S, done)                                an operator: continue with the stage after S
+--   (S - 1, done) → (S, failed)                    end_terminated_stage, when the run never began
+--   any → (S, done)                                an operator: continue with the stage after S; refused for the last
+--                                                  stage unless the results of all stages are fresh
 --
 -- Only settle_job writes the end of a job: done when every variant is (iou_eval, done), failed when all variants have
--- ended and at least one has failed.
+-- ended and at least one has failed. The view broken_invariants says what must never be.
+--
+-- Locks: whoever needs both locks the row of the job first, then that of the variant. Our functions also wait for no
+-- variant while they hold its job, and our triggers wait for nothing, so no other order of a writer ends in a deadlock.
 
 -- Steps and states ------------------------------------------------------------------------------------------------
 --
@@ -63,6 +68,11 @@ CREATE FUNCTION has_ended(step text, status text) RETURNS boolean
 IMMUTABLE PARALLEL SAFE
 RETURN status = 'failed' OR is_complete(step, status);
 
+-- A job that is handed over and not done or failed yet.
+CREATE FUNCTION is_in_our_hands(step text, status text) RETURNS boolean
+IMMUTABLE PARALLEL SAFE
+RETURN step = ANY (variant_stages()) AND coalesce(status, 'none') NOT IN ('done', 'failed');
+
 -- Shared with the other parts ------------------------------------------------------------------------------------
 
 CREATE TABLE tenants (
@@ -88,6 +98,11 @@ CREATE TABLE image_assets (
     created_at timestamptz DEFAULT now(),
     updated_at timestamptz DEFAULT now()
 );
+-- Retention asks for pictures by their URL, which can be longer than a B-tree takes.
+CREATE INDEX idx_image_assets_image_url ON image_assets USING hash (image_url);
+CREATE INDEX idx_image_assets_mask_url ON image_assets USING hash (mask_url) WHERE mask_url IS NOT NULL;
+CREATE INDEX idx_image_assets_job_id ON image_assets (job_id);
+CREATE INDEX idx_image_assets_tenant_id ON image_assets (tenant_id);
 
 CREATE TABLE jobs (
     job_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -101,8 +116,8 @@ CREATE TABLE jobs (
     created_at timestamptz DEFAULT now(),
     updated_at timestamptz DEFAULT now()
 );
-CREATE INDEX idx_jobs_with_variants_in_work ON jobs (job_id)
-    WHERE status NOT IN ('done', 'failed') AND current_step = ANY (variant_stages());
+CREATE INDEX idx_jobs_with_variants_in_work ON jobs (pk) WHERE is_in_our_hands(current_step, status);
+CREATE INDEX idx_jobs_tenant_id ON jobs (tenant_id);
 
 CREATE TABLE job_inputs (
     job_id uuid PRIMARY KEY REFERENCES jobs ON DELETE CASCADE,
@@ -114,6 +129,8 @@ CREATE TABLE job_inputs (
     created_at timestamptz DEFAULT now(),
     updated_at timestamptz DEFAULT now()
 );
+
+CREATE INDEX idx_job_inputs_img_asset_id ON job_inputs (img_asset_id);
 
 CREATE TABLE txt_ad_copy_generations (
     ad_copy_gen_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -157,13 +174,16 @@ CREATE TABLE jobs_variants (
     verdict jsonb,
     CONSTRAINT jobs_variants_known_status CHECK (status IN ('queued', 'running', 'done', 'failed')),
     CONSTRAINT jobs_variants_known_step CHECK (current_step = ANY (variant_steps()))
-);
+-- Room for the next version of a row beside it: a variant is written some twenty times on its way.
+) WITH (fillfactor = 70);
 CREATE INDEX idx_jobs_variants_status ON jobs_variants (status);
 CREATE INDEX idx_jobs_variants_current_step ON jobs_variants (current_step);
 CREATE INDEX idx_jobs_variants_job_id_status ON jobs_variants (job_id, status);
 -- What the sensor and the rescuer read stays small however long the history is.
 CREATE INDEX idx_jobs_variants_startable ON jobs_variants (state_revision) WHERE is_startable(current_step, status);
-CREATE INDEX idx_jobs_variants_running ON jobs_variants (updated_at) WHERE is_at_work(current_step, status);
+CREATE INDEX idx_jobs_variants_running ON jobs_variants (state_revision) WHERE is_at_work(current_step, status);
+CREATE INDEX idx_jobs_variants_img_asset_id ON jobs_variants (img_asset_id);
+CREATE INDEX idx_jobs_variants_overlaid_img_asset_id ON jobs_variants (overlaid_img_asset_id);
 
 -- The last request of a run for each variant: which state of it, and which sensor requested the run. Dagster's run keys
 -- prevent a second run only within one sensor, and there are several. A request counts as long as the state lasts; no
@@ -174,17 +194,36 @@ CREATE TABLE variant_requests (
     requested_by text NOT NULL,
     requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- Set when the requested run is over and the variant is still in the same state: `terminated` by an operator, else
-    -- `ended`. No sensor requests another run for this state then. The rescuer requeues a variant whose run has ended.
+    -- `ended`. No sensor requests another run for this state then, until the variant is requeued.
     run_outcome text CONSTRAINT variant_requests_known_outcome CHECK (run_outcome IN ('ended', 'terminated')),
-    -- How often the rescuer has requeued the variant in this state.
+    -- How often the variant was requeued in this state.
     requeues int NOT NULL DEFAULT 0
 );
+
+-- Jobs that settle_job has to look at again: their variants have ended before the hand-over, or a trigger could not have
+-- the job's row without waiting. The rescuer reads it. Nothing here is unique and nothing refers to jobs, so that a
+-- writer of variants never waits for another one.
+CREATE TABLE unsettled_jobs (
+    job_id uuid NOT NULL,
+    noted_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX idx_unsettled_jobs_job_id ON unsettled_jobs (job_id);
 
 -- How many variants an operator wants to run at a time, and since when. The throttle never goes above it.
 CREATE TABLE parallel_order (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     variants int NOT NULL CHECK (variants >= 1),
     ordered_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- The one service that works on this database. It counts `renewals` up every two seconds; a service that wants to start
+-- watches the number, so no clocks are compared.
+CREATE TABLE service_lease (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    -- Host, folder, process and address of the service, as JSON.
+    holder jsonb NOT NULL,
+    renewals bigint NOT NULL DEFAULT 0,
+    taken_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
 -- Results: at most one current row per variant and stage --------------------------------------------------------
@@ -208,6 +247,7 @@ CREATE TABLE vlm_traces (
     revision bigint
 );
 CREATE UNIQUE INDEX one_current_vlm_trace ON vlm_traces (job_variants_id, operation_type) WHERE is_current;
+CREATE INDEX idx_vlm_traces_job_variants_id ON vlm_traces (job_variants_id);
 
 CREATE TABLE detections (
     detection_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -242,6 +282,8 @@ CREATE TABLE yolo_runs (
     CONSTRAINT yolo_runs_name_their_variant CHECK (job_variants_id IS NOT NULL OR NOT is_current)
 );
 CREATE UNIQUE INDEX one_current_yolo_run ON yolo_runs (job_variants_id) WHERE is_current;
+CREATE INDEX idx_yolo_runs_job_variants_id ON yolo_runs (job_variants_id);
+CREATE INDEX idx_yolo_runs_forbidden_mask_url ON yolo_runs USING hash (forbidden_mask_url);
 
 CREATE TABLE planner_proposals (
     proposal_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -259,6 +301,8 @@ CREATE TABLE planner_proposals (
     CONSTRAINT planner_proposals_name_their_variant CHECK (job_variants_id IS NOT NULL OR NOT is_current)
 );
 CREATE UNIQUE INDEX one_current_planner_proposal ON planner_proposals (job_variants_id) WHERE is_current;
+CREATE INDEX idx_planner_proposals_job_variants_id ON planner_proposals (job_variants_id);
+CREATE INDEX idx_planner_proposals_picture_url ON planner_proposals USING hash (picture_url);
 
 CREATE TABLE overlay_layouts (
     overlay_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -279,6 +323,8 @@ CREATE TABLE overlay_layouts (
     CONSTRAINT overlay_layouts_name_their_variant CHECK (job_variants_id IS NOT NULL OR NOT is_current)
 );
 CREATE UNIQUE INDEX one_current_overlay_layout ON overlay_layouts (job_variants_id) WHERE is_current;
+CREATE INDEX idx_overlay_layouts_job_variants_id ON overlay_layouts (job_variants_id);
+CREATE INDEX idx_overlay_layouts_proposal_id ON overlay_layouts (proposal_id);
 
 CREATE TABLE evaluations (
     evaluation_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -296,6 +342,8 @@ CREATE TABLE evaluations (
     CONSTRAINT evaluations_name_their_variant CHECK (job_variants_id IS NOT NULL OR NOT is_current)
 );
 CREATE UNIQUE INDEX one_current_evaluation ON evaluations (job_variants_id, evaluation_type) WHERE is_current;
+CREATE INDEX idx_evaluations_job_variants_id ON evaluations (job_variants_id);
+CREATE INDEX idx_evaluations_overlay_id ON evaluations (overlay_id);
 
 CREATE VIEW variant_results AS
 SELECT job_variants_id, 'vlm_analyze' AS stage, response AS result, revision, latency_ms, updated_at AS recorded_at
@@ -337,17 +385,47 @@ STABLE LANGUAGE sql AS $$
 $$;
 
 -- The stage at which the next run of a startable variant begins: the one after its state, or an earlier one whose
--- result is missing or stale.
+-- result is missing or stale. Before the first stage there is none to look for.
 CREATE FUNCTION variant_start_stage(variant uuid, step text, status text) RETURNS text
 STABLE LANGUAGE sql AS $$
-    SELECT variant_step_at(least(variant_step_position(step) + CASE status WHEN 'done' THEN 1 ELSE 0 END,
-                                 first_stale_position(variant)))
+    SELECT variant_step_at(CASE WHEN next_position <= 1 THEN 1
+                                ELSE least(next_position, first_stale_position(variant)) END)
+    FROM (SELECT variant_step_position(step) + CASE status WHEN 'done' THEN 1 ELSE 0 END AS next_position) AS next
 $$;
+
+-- Locks the row of the variant's job, then that of the variant, and returns the variant; all columns are NULL when there
+-- is none. A writer of another part may have locked the variant first and want the job next: then the job is let go and
+-- both are tried again.
+CREATE FUNCTION lock_variant(variant uuid) RETURNS jobs_variants
+LANGUAGE plpgsql AS $$
+DECLARE
+    v jobs_variants;
+BEGIN
+    FOR attempt IN 1..500 LOOP
+        BEGIN
+            PERFORM FROM jobs WHERE job_id = (SELECT job_id FROM jobs_variants WHERE job_variants_id = variant)
+            FOR NO KEY UPDATE;
+            SELECT * INTO v FROM jobs_variants WHERE job_variants_id = variant FOR NO KEY UPDATE SKIP LOCKED;
+            IF FOUND OR NOT EXISTS (SELECT FROM jobs_variants WHERE job_variants_id = variant) THEN
+                RETURN v;
+            END IF;
+            RAISE SQLSTATE 'JV423';
+        EXCEPTION WHEN SQLSTATE 'JV423' THEN
+            -- The end of this block has released the job.
+            PERFORM pg_sleep(0.01);
+        END;
+    END LOOP;
+    -- Somebody holds the variant for long. Nothing but the end of that transaction helps.
+    SELECT * INTO v FROM jobs_variants WHERE job_variants_id = variant FOR NO KEY UPDATE;
+    RETURN v;
+END $$;
 
 -- Claims the variant for a run and sets it to `running`. Returns NULL, or the run that holds the claim already, and
 -- then nothing is changed. A caller who knows that this other run has ended passes it as `ended_run` and takes the
--- claim over.
-CREATE FUNCTION begin_stage(variant uuid, stage text, run text, ended_run text DEFAULT NULL) RETURNS text
+-- claim over. `asked_revision` is the state that the run was requested for: when the run comes to the variant for the
+-- first time and the state has been written since, the run is refused. NULL, of a run that a person started: any state.
+CREATE FUNCTION begin_stage(
+    variant uuid, stage text, run text, ended_run text DEFAULT NULL, asked_revision bigint DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
     v jobs_variants;
@@ -360,6 +438,11 @@ BEGIN
             HINT = 'Use the job_variants_id of an existing row as the partition key.';
     END IF;
     IF v.claimed_by IS DISTINCT FROM run THEN
+        IF v.state_revision <> asked_revision THEN
+            RAISE EXCEPTION 'run % was requested for state % of variant %, which is now (%, %), state %',
+                run, asked_revision, variant, v.current_step, v.status, v.state_revision
+                USING ERRCODE = 'JV409', HINT = 'Nothing is lost: another run works from the new state.';
+        END IF;
         IF v.claimed_by IS DISTINCT FROM ended_run AND v.claimed_by IS NOT NULL THEN
             RETURN v.claimed_by;
         END IF;
@@ -408,6 +491,9 @@ END $$;
 CREATE FUNCTION fail_stage(variant uuid, stage text, run text, message text, final boolean) RETURNS boolean
 LANGUAGE plpgsql AS $$
 BEGIN
+    IF final THEN
+        PERFORM lock_variant(variant);
+    END IF;
     UPDATE jobs_variants SET error = message WHERE job_variants_id = variant
         AND current_step = stage AND status = 'running' AND claimed_by = run;
     IF FOUND AND final THEN
@@ -417,43 +503,68 @@ BEGIN
     RETURN FOUND;
 END $$;
 
--- Sets a job to done or failed when all its variants have ended. No other function completes a job. Calling it again
--- changes nothing, and two calls at the same moment wait for each other at the job's row. A job whose current_step is
--- none of our stages is left alone: it is not handed over yet, or js has taken it on. A done job stays done until one
--- of its variants has failed.
-CREATE FUNCTION settle_job(job uuid, OUT complete int, OUT failed int, OUT total int, OUT job_status text)
-LANGUAGE plpgsql AS $$
-DECLARE
-    step text;
-BEGIN
-    SELECT j.current_step, j.status INTO step, job_status FROM jobs j WHERE j.job_id = job FOR NO KEY UPDATE;
+-- How many variants of a job are complete, have failed, and are there.
+CREATE FUNCTION job_progress(job uuid, OUT complete int, OUT failed int, OUT total int)
+STABLE LANGUAGE sql AS $$
     SELECT count(*) FILTER (WHERE is_complete(v.current_step, v.status)),
            count(*) FILTER (WHERE v.status = 'failed'),
            count(*)
-    INTO complete, failed, total
-    FROM jobs_variants v WHERE v.job_id = job;
-    IF (step = ANY (variant_stages())) IS NOT TRUE OR total = 0 OR complete + failed < total THEN
+    FROM jobs_variants v WHERE v.job_id = job
+$$;
+
+-- Sets a job to done or failed when all its variants have ended. No other function completes a job. Calling it again
+-- changes nothing, and two calls at the same moment wait for each other at the job's row. A job whose current_step is
+-- none of our stages is left alone: it is not handed over yet, or js has taken it on. A done job stays done until one
+-- of its variants has failed and none is in work, also when a variant is added.
+CREATE FUNCTION settle_job(job uuid, OUT complete int, OUT failed int, OUT total int, OUT job_status text)
+LANGUAGE plpgsql AS $$
+DECLARE
+    j jobs;
+    is_ours boolean;
+BEGIN
+    SELECT * INTO j FROM jobs WHERE job_id = job FOR NO KEY UPDATE;
+    is_ours := j.current_step = ANY (variant_stages());
+    -- Before the variants are counted: whatever was noted until now is counted. A stricter isolation counts what was
+    -- there before its transaction, so it leaves the notes.
+    DELETE FROM unsettled_jobs u
+    WHERE u.job_id = job AND (is_ours OR j.job_id IS NULL)
+      AND current_setting('transaction_isolation') = 'read committed';
+    SELECT p.* INTO complete, failed, total FROM job_progress(job) p;
+    job_status := j.status;
+    IF j.job_id IS NULL OR total = 0 OR complete + failed < total THEN
+        RETURN;
+    END IF;
+    IF is_ours IS NOT TRUE THEN
+        INSERT INTO unsettled_jobs (job_id)
+        SELECT job WHERE NOT EXISTS (SELECT FROM unsettled_jobs u WHERE u.job_id = job);
         RETURN;
     END IF;
     job_status := CASE WHEN failed = 0 THEN 'done' ELSE 'failed' END;
-    UPDATE jobs j
+    UPDATE jobs
     SET status = job_status, current_step = CASE WHEN failed = 0 THEN last_variant_stage() ELSE j.current_step END,
         updated_at = now()
-    WHERE j.job_id = job
+    WHERE job_id = job
       AND (j.status IS DISTINCT FROM job_status OR (failed = 0 AND j.current_step <> last_variant_stage()));
 END $$;
 
--- Verifies that the results of all stages are there and fresh, and sets the variant to done at the last stage. If it is
+-- Says which result a variant lacks that somebody wants to set to done at the last stage.
+CREATE FUNCTION refuse_completion(variant uuid, stage text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'variant % is not complete: its result of % is missing or not fresh', variant, stage
+        USING ERRCODE = 'JV412',
+              HINT = format('Set it to (%s, done): the missing stages run then.',
+                            variant_step_at(variant_step_position(stage) - 1));
+END $$;
+
+-- Sets a variant to done at the last stage; a trigger refuses that unless the results of all stages are fresh. If it is
 -- the last variant of its job, the trigger settle_job completes the job in the same transaction.
 CREATE FUNCTION complete_variant(variant uuid, OUT complete int, OUT failed int, OUT total int, OUT job_status text)
 LANGUAGE plpgsql AS $$
 DECLARE
-    v jobs_variants;
-    stale_position int;
-    last_revision bigint;
+    v jobs_variants := lock_variant(variant);
 BEGIN
-    SELECT * INTO v FROM jobs_variants WHERE job_variants_id = variant FOR NO KEY UPDATE;
-    IF NOT FOUND THEN
+    IF v.job_variants_id IS NULL THEN
         RAISE EXCEPTION 'there is no variant % in jobs_variants', variant USING ERRCODE = 'JV404';
     END IF;
     IF v.current_step <> last_variant_stage() OR v.status NOT IN ('running', 'done') THEN
@@ -461,20 +572,18 @@ BEGIN
             last_variant_stage() USING ERRCODE = 'JV409';
     END IF;
     IF v.status = 'running' THEN
-        stale_position := first_stale_position(variant);
-        SELECT revision INTO last_revision
-        FROM variant_results WHERE job_variants_id = variant AND stage = last_variant_stage();
         -- A result from before the claim is that of an earlier run.
-        IF stale_position IS NULL AND last_revision <= coalesce(v.claim_revision, 0) THEN
-            stale_position := variant_step_position(last_variant_stage());
-        END IF;
-        IF stale_position IS NOT NULL THEN
-            RAISE EXCEPTION 'variant % is not complete: its result of % is missing or not fresh', variant,
-                variant_step_at(stale_position) USING ERRCODE = 'JV412';
+        PERFORM FROM variant_results r
+        WHERE r.job_variants_id = variant AND r.stage = last_variant_stage() AND r.revision <= v.claim_revision;
+        IF FOUND THEN
+            PERFORM refuse_completion(variant, last_variant_stage());
         END IF;
         UPDATE jobs_variants SET status = 'done', claimed_by = NULL, error = NULL WHERE job_variants_id = variant;
+    ELSE
+        PERFORM settle_job(v.job_id);
     END IF;
-    SELECT s.* INTO complete, failed, total, job_status FROM settle_job(v.job_id) s;
+    SELECT p.*, j.status INTO complete, failed, total, job_status
+    FROM job_progress(v.job_id) p LEFT JOIN jobs j ON j.job_id = v.job_id;
 END $$;
 
 -- The rescuer calls it for a stage that a run left `running` when it ended. If the last stage has stored its result,
@@ -483,12 +592,9 @@ END $$;
 CREATE FUNCTION recover_stage(variant uuid, ended_run text) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
-    v jobs_variants;
+    v jobs_variants := lock_variant(variant);
 BEGIN
-    SELECT * INTO v FROM jobs_variants
-    WHERE job_variants_id = variant AND is_at_work(current_step, status) AND claimed_by IS NOT DISTINCT FROM ended_run
-    FOR NO KEY UPDATE;
-    IF NOT FOUND THEN
+    IF (is_at_work(v.current_step, v.status) AND v.claimed_by IS NOT DISTINCT FROM ended_run) IS NOT TRUE THEN
         RETURN 'moved on';
     END IF;
     IF v.current_step = last_variant_stage() AND first_stale_position(variant) IS NULL AND EXISTS (
@@ -512,6 +618,30 @@ BEGIN
     RETURN 'restarted';
 END $$;
 
+-- The store of the pictures is in trouble, which is not the variant's fault: it waits at the stage before, with the
+-- reason, and nothing is counted against it. Any sensor may request its run again five seconds later: a request is kept
+-- for a minute. False when the run no longer holds the stage.
+CREATE FUNCTION give_back_stage(variant uuid, stage text, run text, message text) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    new_revision bigint;
+BEGIN
+    UPDATE jobs_variants
+    SET current_step = variant_step_at(variant_step_position(current_step) - 1), status = 'done', claimed_by = NULL,
+        error = message
+    WHERE job_variants_id = variant AND current_step = stage AND status = 'running' AND claimed_by = run
+    RETURNING state_revision INTO new_revision;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    INSERT INTO variant_requests AS r (job_variants_id, state_revision, requested_by, requested_at)
+    VALUES (variant, new_revision, 'nobody', clock_timestamp() - interval '55 seconds')
+    ON CONFLICT (job_variants_id) DO UPDATE
+    SET state_revision = excluded.state_revision, requested_by = excluded.requested_by,
+        requested_at = excluded.requested_at, run_outcome = NULL, requeues = 0;
+    RETURN true;
+END $$;
+
 -- A sensor may request a run for a state that was requested before: the same sensor at once, for its tick may have been
 -- lost before Dagster created the run; another sensor after the time `kept`, for the first may no longer be evaluated.
 CREATE FUNCTION may_request_again(
@@ -521,30 +651,42 @@ RETURN run_outcome IS NULL AND (requested_by = sensor OR requested_at < statemen
 
 -- Finds the variants that wait for a run, records that this sensor requests their runs, and returns them. Of several
 -- sensors that call it at the same moment, each variant goes to one. The tenants take turns, each with its longest
--- waiting state first. Left out are variants with a run `in_flight`, which only Dagster knows, and states that had
--- their run. `requested_before`: this state was requested already, so Dagster may have a run for it.
+-- waiting state first. Left out are variants with a run `in_flight`, which only Dagster knows, states that had their
+-- run, and variants that somebody is deleting. `requested_before`: this state was requested already, so Dagster may have
+-- a run for it.
 CREATE FUNCTION request_startable_variants(sensor text, in_flight uuid[], most int, kept interval)
 RETURNS TABLE (job_variants_id uuid, job_id uuid, tenant_id text, current_step text, status text, state_revision bigint,
                held_by text, requested_before boolean, start_stage text)
 LANGUAGE sql AS $$
-    WITH found AS (
-        SELECT v.job_variants_id, v.job_id, j.tenant_id, v.current_step, v.status, v.state_revision,
-               CASE WHEN v.claim_revision IS NOT NULL THEN v.claimed_by END AS held_by,
-               row_number() OVER (PARTITION BY j.tenant_id ORDER BY v.state_revision) AS turn
+    WITH startable AS (
+        SELECT v.job_variants_id, v.job_id, v.current_step, v.status, v.state_revision,
+               -- One look-up for each: a join would read all jobs.
+               (SELECT j.tenant_id FROM jobs j WHERE j.job_id = v.job_id) AS tenant_id,
+               CASE WHEN v.claim_revision IS NOT NULL THEN v.claimed_by END AS held_by
         FROM jobs_variants v
-        LEFT JOIN jobs j ON j.job_id = v.job_id
         WHERE is_startable(v.current_step, v.status)
-          AND v.job_variants_id <> ALL (in_flight)
+          AND NOT EXISTS (SELECT FROM unnest(in_flight) AS busy (variant) WHERE busy.variant = v.job_variants_id)
           AND NOT EXISTS (
               SELECT FROM variant_requests r
               WHERE r.job_variants_id = v.job_variants_id AND r.state_revision = v.state_revision
                 AND NOT may_request_again(r.requested_by, r.requested_at, r.run_outcome, sensor, kept))
-        ORDER BY turn, v.state_revision
+    ), found AS MATERIALIZED (
+        SELECT startable.*, row_number() OVER (PARTITION BY startable.tenant_id ORDER BY startable.state_revision) AS turn
+        FROM startable
+        ORDER BY turn, startable.state_revision
         LIMIT most
+    ), kept_rows AS MATERIALIZED (
+        -- Now the requests below wait for no writer of variants.
+        SELECT v.job_variants_id
+        FROM jobs_variants v
+        WHERE v.job_variants_id = ANY (ARRAY(SELECT found.job_variants_id FROM found))
+        FOR KEY SHARE SKIP LOCKED
     ), requested AS (
         INSERT INTO variant_requests AS r (job_variants_id, state_revision, requested_by)
         -- All sensors lock the rows in the same order.
-        SELECT found.job_variants_id, found.state_revision, sensor FROM found ORDER BY found.job_variants_id
+        SELECT found.job_variants_id, found.state_revision, sensor
+        FROM found JOIN kept_rows USING (job_variants_id)
+        ORDER BY found.job_variants_id
         ON CONFLICT (job_variants_id) DO UPDATE
         SET state_revision = excluded.state_revision, requested_by = excluded.requested_by,
             requested_at = clock_timestamp(), run_outcome = NULL,
@@ -564,12 +706,12 @@ LANGUAGE sql AS $$
     ORDER BY found.turn, found.state_revision
 $$;
 
--- How long the rescuer waits before it requeues a variant: 1, 2, 4 … 64 minutes.
+-- How long the sensors wait before they requeue a variant: 1, 4, 16 … 4,096 seconds.
 CREATE FUNCTION requeue_pause(requeues int) RETURNS interval
 IMMUTABLE PARALLEL SAFE
-RETURN interval '1 minute' * 2 ^ least(requeues, 6);
+RETURN interval '1 second' * 4 ^ least(requeues, 6);
 
--- The rescuer calls it for a startable variant whose run ended before it began its stage: the state gets a new
+-- The sensors call it for a startable variant whose run ended before it began its stage: the state gets a new
 -- revision, so that a sensor requests a new run. False while the pause since the last try lasts. It never fails the
 -- variant.
 CREATE FUNCTION requeue_variant(variant uuid, seen_revision bigint) RETURNS boolean
@@ -593,22 +735,26 @@ BEGIN
     RETURN true;
 END $$;
 
--- An operator terminated the run, in a stage or between two stages: the variant is failed at that stage, with the
--- reason, until somebody runs it again. A variant whose state somebody has written since is left alone.
-CREATE FUNCTION end_terminated_stage(variant uuid, ended_run text) RETURNS boolean
+-- An operator terminated the run: the variant is failed at the stage that the run was in or would have begun next, with
+-- the reason, until somebody runs it again. A run that never began counts when the variant is still in the state that it
+-- was requested for, `asked_revision`. A variant whose state somebody has written since is left alone.
+CREATE FUNCTION end_terminated_stage(variant uuid, ended_run text, asked_revision bigint DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql AS $$
+DECLARE
+    v jobs_variants := lock_variant(variant);
+    next_step text := CASE v.status WHEN 'done' THEN variant_step_at(variant_step_position(v.current_step) + 1)
+                                    ELSE v.current_step END;
 BEGIN
+    IF (is_at_work(v.current_step, v.status) OR is_startable(v.current_step, v.status)) IS NOT TRUE
+       OR ((v.claimed_by = ended_run AND v.claim_revision IS NOT NULL) OR v.state_revision = asked_revision) IS NOT TRUE
+    THEN
+        RETURN false;
+    END IF;
     UPDATE jobs_variants
     SET status = 'failed', current_step = next_step, claimed_by = NULL,
         error = format('run %s was terminated at stage %s; materialize %s to go on', ended_run, next_step, next_step)
-    FROM (
-        SELECT CASE status WHEN 'running' THEN current_step
-                           ELSE variant_step_at(variant_step_position(current_step) + 1) END AS next_step
-        FROM jobs_variants WHERE job_variants_id = variant
-    ) AS at
-    WHERE job_variants_id = variant AND claimed_by = ended_run AND claim_revision IS NOT NULL
-      AND (status = 'running' OR (status = 'done' AND current_step <> last_variant_stage()));
-    RETURN FOUND;
+    WHERE job_variants_id = variant;
+    RETURN true;
 END $$;
 
 -- Removes a job with all its rows. Returns its variants, and the URLs of its pictures that no row names any more; both
@@ -701,13 +847,43 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- Complete means that all results are there and fresh, whoever writes the state.
+CREATE FUNCTION verify_completion() RETURNS trigger
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    stale_position int;
+BEGIN
+    IF is_complete(NEW.current_step, NEW.status)
+       AND (TG_OP = 'INSERT' OR NOT is_complete(OLD.current_step, OLD.status)) THEN
+        stale_position := first_stale_position(NEW.job_variants_id);
+        IF stale_position IS NOT NULL THEN
+            PERFORM refuse_completion(NEW.job_variants_id, variant_step_at(stale_position));
+        END IF;
+    END IF;
+    RETURN NEW;
+END $$;
+
+-- A variant has ended, or is no more: settles its job. Whoever writes variants may hold rows that the holder of the job
+-- waits for, so it never waits for the job, and a snapshot of a stricter isolation may be too old to count the variants:
+-- then the job is noted for the rescuer.
 CREATE FUNCTION settle_job_of_variant() RETURNS trigger
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    v jobs_variants := coalesce(NEW, OLD);
 BEGIN
     -- Not in the WHEN of the trigger: there PostgreSQL expands the function anew for every statement.
-    IF has_ended(NEW.current_step, NEW.status) THEN
-        PERFORM settle_job(NEW.job_id);
+    IF TG_OP <> 'DELETE' AND NOT has_ended(v.current_step, v.status) THEN
+        RETURN NULL;
     END IF;
+    IF current_setting('transaction_isolation') = 'read committed' THEN
+        PERFORM FROM jobs j WHERE j.job_id = v.job_id FOR NO KEY UPDATE SKIP LOCKED;
+        IF FOUND THEN
+            PERFORM settle_job(v.job_id);
+            RETURN NULL;
+        END IF;
+    END IF;
+    -- No row of a job that goes with its variants.
+    INSERT INTO unsettled_jobs (job_id) SELECT j.job_id FROM jobs j WHERE j.job_id = v.job_id;
     RETURN NULL;
 END $$;
 
@@ -717,5 +893,74 @@ CREATE TRIGGER stamp_variant_state BEFORE UPDATE OF current_step, status ON jobs
     FOR EACH ROW EXECUTE FUNCTION stamp_variant_state();
 CREATE TRIGGER announce_variant_state AFTER INSERT OR UPDATE OF current_step, status ON jobs_variants
     FOR EACH ROW EXECUTE FUNCTION announce_variant_state();
+CREATE TRIGGER verify_completion BEFORE INSERT OR UPDATE OF current_step, status ON jobs_variants
+    FOR EACH ROW WHEN (NEW.status = 'done') EXECUTE FUNCTION verify_completion();
 CREATE TRIGGER settle_job AFTER INSERT OR UPDATE OF current_step, status ON jobs_variants
     FOR EACH ROW WHEN (NEW.status IN ('done', 'failed')) EXECUTE FUNCTION settle_job_of_variant();
+CREATE TRIGGER settle_job_without_variant AFTER DELETE ON jobs_variants
+    FOR EACH ROW EXECUTE FUNCTION settle_job_of_variant();
+
+-- What must never be ----------------------------------------------------------------------------------------------
+
+-- One row for each thing that is wrong; none on a sound database. `make doctor` reads it. What the rescuer repairs within
+-- seconds counts only when it lasts.
+CREATE VIEW broken_invariants AS
+WITH progress AS (
+    SELECT v.job_id, count(*) AS total,
+           count(*) FILTER (WHERE is_complete(v.current_step, v.status)) AS complete,
+           count(*) FILTER (WHERE v.status = 'failed') AS failed,
+           max(v.updated_at) < now() - interval '5 minutes' AS is_at_rest
+    FROM jobs_variants v GROUP BY v.job_id
+), settled AS (
+    SELECT j.job_id, j.status, j.updated_at, p.failed, p.is_at_rest
+    FROM jobs j JOIN progress p USING (job_id)
+    WHERE j.current_step = ANY (variant_stages()) AND p.complete + p.failed = p.total
+      AND NOT EXISTS (SELECT FROM unsettled_jobs u WHERE u.job_id = j.job_id)
+)
+SELECT 'a job is done although all variants have ended and one has failed' AS invariant, job_id,
+       NULL::uuid AS job_variants_id
+FROM settled WHERE status = 'done' AND failed > 0
+UNION ALL
+SELECT 'a job is failed although all variants are complete', job_id, NULL
+FROM settled WHERE status = 'failed' AND failed = 0
+UNION ALL
+SELECT 'a job is neither done nor failed although all variants have ended, for five minutes', job_id, NULL
+FROM settled
+WHERE coalesce(status, 'none') NOT IN ('done', 'failed') AND is_at_rest
+  AND coalesce(updated_at, '-infinity') < now() - interval '5 minutes'
+UNION ALL
+SELECT 'a job is noted as unsettled for five minutes', u.job_id, NULL
+FROM unsettled_jobs u JOIN jobs j USING (job_id)
+WHERE j.current_step = ANY (variant_stages()) AND u.noted_at < now() - interval '5 minutes'
+UNION ALL
+-- Where the service before this one has completed a variant, no result has a revision.
+SELECT 'a variant is complete although a result is missing or not fresh', v.job_id, v.job_variants_id
+FROM jobs_variants v
+WHERE is_complete(v.current_step, v.status) AND first_stale_position(v.job_variants_id) IS NOT NULL
+  AND EXISTS (SELECT FROM variant_results r WHERE r.job_variants_id = v.job_variants_id)
+UNION ALL
+SELECT 'a variant is complete without an ad', v.job_id, v.job_variants_id
+FROM jobs_variants v
+WHERE is_complete(v.current_step, v.status) AND v.overlaid_img_asset_id IS NULL
+  AND EXISTS (SELECT FROM variant_results r WHERE r.job_variants_id = v.job_variants_id)
+UNION ALL
+SELECT 'two variants have the same ad', v.job_id, v.job_variants_id
+FROM jobs_variants v JOIN jobs_variants other USING (overlaid_img_asset_id)
+WHERE other.job_variants_id <> v.job_variants_id
+UNION ALL
+SELECT 'the ad of a variant belongs to another tenant than its job', v.job_id, v.job_variants_id
+FROM jobs_variants v
+JOIN jobs j USING (job_id)
+JOIN image_assets ad ON ad.image_asset_id = v.overlaid_img_asset_id
+WHERE ad.tenant_id <> j.tenant_id
+UNION ALL
+SELECT 'a variant is at work without a run, for five minutes', v.job_id, v.job_variants_id
+FROM jobs_variants v
+WHERE is_at_work(v.current_step, v.status) AND v.claimed_by IS NULL AND v.updated_at < now() - interval '5 minutes'
+UNION ALL
+SELECT 'a claim is newer than the state that it wrote', v.job_id, v.job_variants_id
+FROM jobs_variants v WHERE v.claim_revision > v.state_revision
+UNION ALL
+SELECT 'a run was requested for a state that is still to come', v.job_id, v.job_variants_id
+FROM variant_requests r JOIN jobs_variants v USING (job_variants_id)
+WHERE r.state_revision > v.state_revision;

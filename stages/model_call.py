@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stages.imaging.arrays import Picture
 from stages.imaging.geometry import size_of
+from stages.wording import harmless
 
 NEEDS_MODEL = "needs a vision-language model; set VLM"
 """Why the measuring stand-in leaves a question open."""
@@ -26,5 +27,5 @@ class Answer(BaseModel):
 
 
 def request_trace(image: Picture, **texts: str) -> dict[str, Any]:
-    """What is stored of a request: its texts, and the picture's size in place of its pixels."""
-    return {**texts, "image": size_of(image).model_dump()}
+    """What is stored of a request: its texts as a model reads them, and the picture's size in place of its pixels."""
+    return {**{name: harmless(text) for name, text in texts.items()}, "image": size_of(image).model_dump()}

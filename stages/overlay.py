@@ -27,6 +27,7 @@ from stages.values import (
     StageError,
     TextLine,
 )
+from stages.wording import harmful_count
 
 PLATE_OPACITY = 0.78
 """Least opacity of a plate over an object: a weaker one looks like dirt on the picture, not like a plate."""
@@ -54,7 +55,7 @@ def render(image: Picture, plan: Plan, copy: str, fonts: Fonts, analysis: Analys
     colours, panel = _colours_and_panel(image, masks, block, plan.proposals[number], analysis)
     ground = with_panel(image, panel) if panel else image
     ad = with_glyphs(ground, np.maximum.reduce(masks), colours.fill)
-    return _layout(text, plan, number, block, colours, panel), ad
+    return _layout(text, plan, number, block, colours, panel, _warnings(plan, number, copy)), ad
 
 
 def _first_fit(text: str, plan: Plan, fonts: Fonts, analysis: Analysis) -> tuple[int, Block]:
@@ -151,7 +152,15 @@ def _scrim(block: Block, size: Size, colours: TextColours) -> Panel:
     )
 
 
-def _layout(text: str, plan: Plan, number: int, block: Block, colours: TextColours, panel: Panel | None) -> Layout:
+def _layout(
+    text: str,
+    plan: Plan,
+    number: int,
+    block: Block,
+    colours: TextColours,
+    panel: Panel | None,
+    warnings: tuple[str, ...],
+) -> Layout:
     proposal, size = plan.proposals[number], plan.size
     ink = Rect.from_corners_px(*block.ink, size)
     return Layout(
@@ -167,7 +176,7 @@ def _layout(text: str, plan: Plan, number: int, block: Block, colours: TextColou
         contrast_p1=colours.contrast_p1,
         proposal=number,
         size=size,
-        warnings=_warnings(plan, number),
+        warnings=warnings,
     )
 
 
@@ -176,12 +185,14 @@ def _text_line(line: SetLine, size: Size) -> TextLine:
     return TextLine(text=line.text, runs=line.runs, ink=ink, font_size_px=line.font_size_px)
 
 
-def _warnings(plan: Plan, number: int) -> tuple[str, ...]:
+def _warnings(plan: Plan, number: int, copy: str) -> tuple[str, ...]:
     proposal, found = plan.proposals[number], []
     if proposal.occlusion > 0:
         found.append(f"the text region covers {proposal.occlusion:.0%} of forbidden area; it got a plate")
     if number != plan.chosen:
         found.append(f"the copy did not fit in region {plan.chosen}; region {number} was taken: {proposal.words}")
+    if left_out := harmful_count(copy):
+        found.append(f"{left_out} control characters or marks of direction were left out of the copy")
     return tuple(found)
 
 

@@ -10,13 +10,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from stages.wording import message_text
+
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Channel = Annotated[int, Field(ge=0, le=255)]
 Rgb = tuple[Channel, Channel, Channel]
 
 
 class StageError(Exception):
-    """The input cannot be processed and trying again cannot help; the message says why and what to do."""
+    """The input cannot be processed and trying again cannot help; the message says why and what to do.
+
+    The message may hold texts of others: it is cut, and what nobody sees of it is written as an escape.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message_text(message))
 
 
 class Value(BaseModel):

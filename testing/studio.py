@@ -26,6 +26,10 @@ def photograph(left_px: int = 0, *, size_px: int = PHOTO_PX) -> NDArray[np.uint8
     return np.asarray(picture.resize((size_px, size_px), Image.Resampling.LANCZOS))
 
 
+def encoded_photograph() -> bytes:
+    return png(photograph())
+
+
 @dataclass
 class Studio(Shop):
     """Stores its images below an asset root."""
@@ -34,7 +38,7 @@ class Studio(Shop):
 
     def ready_variant(self, job: UUID, image: NDArray[np.uint8] | bytes | None = None, **where: Any) -> UUID:
         """A variant done at img_gen. Bytes go to disk as they are; no image leaves the file away."""
-        url = image_url("cafe")
+        url = image_url(self.row("SELECT tenant_id FROM jobs WHERE job_id = :j", j=job)[0])
         if isinstance(image, np.ndarray):
             image = png(image)
         if image is not None:

@@ -76,7 +76,8 @@ def _(value: Layout) -> Figures:
         "font_size_px": value.font_size_px,
         "fill": _hex(value.fill),
         "panel_opacity": value.panel.opacity if value.panel else 0.0,
-        "contrast_p1": value.contrast_p1,
+        # As calculated when the colours were chosen; readability_eval measures what was drawn.
+        "planned_contrast_p1": value.contrast_p1,
         "warnings": list(value.warnings),
     }
 

@@ -29,6 +29,8 @@ _KEYS_PER_REMOVAL = 500
 _RUNS_PER_READ = 2_000
 _JOBS_PER_PASS = 200
 _FILES_PER_READ = 5_000
+# Longer than any picture takes to be written.
+_UNFINISHED_FOR = timedelta(hours=1)
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
@@ -157,8 +159,8 @@ def remove_runs(instance: dg.DagsterInstance, kept: RetentionPolicy, now: dateti
 
 
 def remove_pictures(db: Database, images: ImageStore, kept: RetentionPolicy, now: datetime) -> int:
-    """Removes our own pictures that no row refers to: of deleted jobs, and what a later run replaced."""
-    removed = 0
+    """Removes our own pictures that no row refers to, of deleted jobs or replaced since, and unfinished ones."""
+    removed = images.remove_unfinished(now - _UNFINISHED_FOR)
     for part in _parts(images.own_before(now - timedelta(days=kept.image_days)), _FILES_PER_READ):
         for url in sorted(set(part) - db.maintenance.used_pictures(part)):
             images.remove(url)

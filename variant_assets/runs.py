@@ -9,13 +9,11 @@ from uuid import UUID
 import dagster as dg
 
 from resources.postgres.errors import UnknownVariant
-from resources.postgres.values import RunOutcome, WaitingVariant, variant_id
+from resources.postgres.values import WaitingVariant, variant_id
 
 PARTITION_TAG = "dagster/partition"
 RUN_KEY_TAG = "dagster/run_key"
 SENSOR_TAG = "dagster/sensor_name"
-WILL_RETRY_TAG = "dagster/will_retry"
-RETRY_RUN_TAG = "dagster/auto_retry_run_id"
 
 _UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
@@ -57,26 +55,31 @@ def runs_by_key(instance: dg.DagsterInstance, keys: Collection[str]) -> dict[str
     return {record.dagster_run.tags[RUN_KEY_TAG]: record.dagster_run for record in records}
 
 
+def runs_by_id(instance: dg.DagsterInstance, run_ids: Collection[str]) -> dict[str, dg.DagsterRun]:
+    """Those of the runs that Dagster knows."""
+    if not run_ids:
+        return {}
+    return {run.run_id: run for run in instance.get_runs(dg.RunsFilter(run_ids=list(run_ids)))}
+
+
+def is_terminated(run: dg.DagsterRun) -> bool:
+    """An operator has terminated it."""
+    return run.status is dg.DagsterRunStatus.CANCELED
+
+
 def terminated(instance: dg.DagsterInstance, run_ids: Collection[str]) -> set[str]:
     """Those of the runs that an operator has terminated."""
-    if not run_ids:
-        return set()
-    found = instance.get_runs(dg.RunsFilter(run_ids=list(run_ids), statuses=[dg.DagsterRunStatus.CANCELED]))
-    return {run.run_id for run in found}
+    return {run_id for run_id, run in runs_by_id(instance, run_ids).items() if is_terminated(run)}
 
 
-def outcome(run: dg.DagsterRun) -> RunOutcome:
-    """How this finished run ended."""
-    return "terminated" if run.status is dg.DagsterRunStatus.CANCELED else "ended"
+def asked_revision(run: dg.DagsterRun) -> int | None:
+    """The state that a sensor requested this run for; None for a run that a person started.
 
-
-def awaits_retry(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    """Dagster will start, or has started, another run in place of this failed one, and that one has not ended."""
-    retry_run_id = run.tags.get(RETRY_RUN_TAG)
-    if retry_run_id is None:
-        return run.tags.get(WILL_RETRY_TAG) == "true"
-    retry = instance.get_run_by_id(retry_run_id)
-    return retry is not None and (not retry.is_finished or awaits_retry(instance, retry))
+    A re-execution carries a copy of its first run's key, which does not count.
+    """
+    key = run.tags.get(RUN_KEY_TAG, "")
+    revision = key.rpartition(":")[2]
+    return int(revision) if run.parent_run_id is None and revision.isdecimal() else None
 
 
 def variants_of(run: dg.DagsterRun) -> list[UUID]:

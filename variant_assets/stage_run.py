@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,15 +13,28 @@ from resources.images import ImageStore
 from resources.postgres.database import Database
 from resources.postgres.errors import StageRefused
 from resources.postgres.values import variant_id
+from resources.store_trouble import StoreTroubleError
+from resources.wiring import StageLimits
 from stages.values import StageError
+from stages.wording import MOST_MESSAGE, message_text
+from variant_assets.completion import report_not_complete
+from variant_assets.limits import within_memory, within_time
+from variant_assets.runs import asked_revision
 from variant_assets.stage_work import StageWork
 
+# A run whose pictures' store is in trouble waits so long; then it ends, and its variant waits for another run.
+STORE_AWAITED_S = 20.0
 RETRIES = dg.RetryPolicy(max_retries=2, delay=1, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
 
 @contextmanager
-def stage_run(context: dg.AssetExecutionContext, db: Database, images: ImageStore) -> Iterator[StageWork]:
+def stage_run(
+    context: dg.AssetExecutionContext, db: Database, images: ImageStore, limits: StageLimits
+) -> Iterator[StageWork]:
     """Entering commits `running`; a clean exit commits result and `done` together; an error is recorded and raised.
+
+    Trouble of the pictures' store as a whole is not charged to the variant: the run waits for a while, and then gives
+    the variant back. A stage that takes too long ends its worker and its variant.
 
     An interrupted worker records nothing: the rescuer asks Dagster whether an operator terminated the run.
     """
@@ -30,34 +44,54 @@ def stage_run(context: dg.AssetExecutionContext, db: Database, images: ImageStor
         _stop_if_terminated(context, db)
         _claim(context, db, stage)
     except StageRefused as refusal:
-        raise dg.Failure(str(refusal), allow_retries=False) from refusal
+        raise dg.Failure(message_text(str(refusal)), allow_retries=False) from refusal
 
     def record(error: Exception, *, final: bool) -> None:
         try:
-            db.claims.fail(key, stage, context.run.run_id, _text(error), final=final)
+            if db.claims.fail(key, stage, context.run.run_id, _text(error), final=final) and final:
+                report_not_complete(context, stage, _text(error))
         except SQLAlchemyError as unrecorded:
             error.add_note(f"This could not be recorded in jobs_variants: {unrecorded}")
 
+    def end_worker(why: str) -> None:
+        try:
+            record(StageError(why), final=True)
+            context.instance.report_run_failed(context.run, why)
+        finally:
+            os._exit(1)
+
     try:
         work = StageWork(db.claims.load(key), stage, images, context.add_asset_metadata)
-        yield work
+        with within_time(stage, limits.deadline_s(stage), end_worker), within_memory(stage, limits.memory_mb(stage)):
+            yield work
         db.claims.finish(work.variant, stage, context.run.run_id, work.output)
     except StageRefused as refusal:
-        raise dg.Failure(str(refusal), allow_retries=False) from refusal
-    except StageError as error:
-        record(error, final=True)
-        raise dg.Failure(_text(error), allow_retries=False) from error
+        raise dg.Failure(message_text(str(refusal)), allow_retries=False) from refusal
     except Exception as error:
-        _stop_if_terminated(context, db)
-        record(error, final=context.retry_number >= RETRIES.max_retries)
+        is_last_try = context.retry_number >= RETRIES.max_retries
+        if not isinstance(error, StageError):
+            _stop_if_terminated(context, db)
+        if (trouble := images.trouble_behind(error)) is not None:
+            if is_last_try or not images.await_order(STORE_AWAITED_S):
+                db.claims.give_back(key, stage, context.run.run_id, trouble)
+                raise dg.Failure(f"{trouble}; the variant waits until it is in order", allow_retries=False) from error
+            raise StoreTroubleError(trouble) from error
+        if isinstance(error, StageError):
+            record(error, final=True)
+            raise dg.Failure(_text(error), allow_retries=False) from error
+        record(error, final=is_last_try)
+        if len(str(error)) > MOST_MESSAGE:
+            # Dagster would store all of it, with the event.
+            raise RuntimeError(_text(error)) from None
         raise
 
 
 def _claim(context: dg.AssetExecutionContext, db: Database, stage: str) -> None:
     key = variant_id(context.partition_key)
-    holder = db.claims.begin(key, stage, context.run.run_id)
+    asked = asked_revision(context.run)
+    holder = db.claims.begin(key, stage, context.run.run_id, asked_revision=asked)
     if holder is not None and not _is_live(context.instance, holder):
-        holder = db.claims.begin(key, stage, context.run.run_id, ended_run=holder)
+        holder = db.claims.begin(key, stage, context.run.run_id, ended_run=holder, asked_revision=asked)
     if holder is not None:
         raise StageRefused(
             f"variant {key} is being worked on by run {holder}; wait for that run or terminate it, then materialize"
@@ -81,4 +115,4 @@ def _is_live(instance: dg.DagsterInstance, run_id: str) -> bool:
 
 def _text(error: Exception) -> str:
     """What stands in jobs_variants.error: the kind of an unforeseen error, and the message."""
-    return str(error) if isinstance(error, StageError) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, StageError) else message_text(f"{type(error).__name__}: {error}")

@@ -10,13 +10,15 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
-from resources.images import ImageStore, content_name
+from resources.images import ImageStore, content_name, tenant_folder, tenant_of
 from resources.postgres.values import StageOutput, Variant
+from resources.store_trouble import StoreTroubleError
 from stages.imaging.arrays import Mask, Picture
 from stages.imaging.thumbnail import thumbnail
 from stages.pipeline import STAGES
-from stages.type.ad_copy import require_copy
+from stages.type.ad_copy import LONGEST_BRIEF, LONGEST_COPY, require_copy, require_length
 from stages.values import StageError, Value, Verdict
+from stages.wording import shown
 from variant_assets.figures import figures
 
 V = TypeVar("V", bound=Value)
@@ -42,18 +44,28 @@ class StageWork:
 
     @cached_property
     def image(self) -> Picture:
-        """The image that ye generated for this variant, never the user's upload; (height, width, 3), read-only."""
-        return self._images.load(self._present(self.variant.image_url, "image (jobs_variants.img_asset_id)"))
+        """The image that ye generated for this variant, never the user's upload; (height, width, 3), read-only.
+
+        Raises StageError when it is not an image of the job's tenant.
+        """
+        url = self._of_tenant(self.variant.image_url, "image (jobs_variants.img_asset_id)")
+        if self.variant.image_tenant_id != self._tenant:
+            raise StageError(
+                f"the image of variant {self.variant.job_variants_id} belongs to tenant"
+                f" {shown(self.variant.image_tenant_id)}, its job to {shown(self._tenant)}; correct"
+                " image_assets.tenant_id or jobs_variants.img_asset_id"
+            )
+        return self._images.load(url)
 
     @cached_property
     def forbidden_mask(self) -> Mask:
         """Shape (height, width), read-only; 255 = keep clear."""
-        return self._images.load_mask(self._present(self.variant.forbidden_mask_url, "forbidden mask (yolo_detect)"))
+        return self._images.load_mask(self._of_tenant(self.variant.forbidden_mask_url, "forbidden mask (yolo_detect)"))
 
     @cached_property
     def ad(self) -> Picture:
         """The finished ad; (height, width, 3), read-only."""
-        return self._images.load(self._present(self.variant.ad_url, "finished ad (overlay)"))
+        return self._images.load(self._of_tenant(self.variant.ad_url, "finished ad (overlay)"))
 
     @property
     def copy(self) -> str:
@@ -62,13 +74,21 @@ class StageWork:
 
     @property
     def copy_for_model(self) -> str:
-        """The English copy, else the Korean one. Raises StageError when the job has neither."""
-        return require_copy(self.variant.copy_eng or self.variant.copy_kor, str(self.variant.job_id))
+        """The English copy, else the Korean one.
+
+        Raises StageError when the job has neither, and when any text that a later stage needs is too long.
+        """
+        job = str(self.variant.job_id)
+        require_length(self.variant.copy_kor or "", LONGEST_COPY, "ad copy", job)
+        require_length(self.variant.brief or "", LONGEST_BRIEF, "brief", job)
+        return require_copy(self.variant.copy_eng or self.variant.copy_kor, job)
 
     @property
     def brief(self) -> str:
         """What the ad is for; the copy where nobody wrote a brief."""
-        return self.variant.brief or self.copy
+        brief = self.variant.brief or self.copy
+        require_length(brief, LONGEST_BRIEF, "brief", str(self.variant.job_id))
+        return brief
 
     def result(self, kind: type[V]) -> V:
         """The current result of this type, from the stage that makes it."""
@@ -107,13 +127,30 @@ class StageWork:
 
     def _store(self, picture: Picture | Mask) -> str:
         """The URL of the stored picture. The same picture of the same variant gets the same URL."""
+        if (trouble := self._images.trouble()) is not None:
+            # Nothing is written into the empty folder below a mount point.
+            raise StoreTroubleError(trouble)
         return self._images.save(
             picture,
-            tenant_id=self._present(self.variant.tenant_id, "tenant (jobs.tenant_id)"),
+            tenant_id=self._tenant,
             kind=_FOLDERS[self._stage],
             day=self.variant.created_at.date(),
             name=content_name(self.variant.job_variants_id, picture),
         )
+
+    @property
+    def _tenant(self) -> str:
+        return self._present(self.variant.tenant_id, "tenant (jobs.tenant_id)")
+
+    def _of_tenant(self, url: str | None, what: str) -> str:
+        """The URL of a picture, which must lie in the folder of the job's tenant."""
+        url = self._present(url, what)
+        if tenant_of(url) != self._tenant:
+            raise StageError(
+                f"the {what} of variant {self.variant.job_variants_id} is image_url {shown(url)}, which is not in the"
+                f" folder of its job's tenant {shown(self._tenant)}; it must be {tenant_folder('part', self._tenant)}…"
+            )
+        return url
 
     def _present(self, value: str | None, what: str) -> str:
         if not value:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -184,7 +185,8 @@ def running(configuration: Configuration, stages: StageSet, folder: Path) -> Ite
     home.mkdir(parents=True)
     (home / "dagster.yaml").write_text(configuration.dagster_yaml(stages))
     settings = Settings(database_url=None, state_folder=folder, asset_root=folder / "assets", **configuration.settings)
-    variables = {**environment(settings), "DAGSTER_HOME": str(home)}
+    # The benchmarks are no part of the installed project, so the processes find them only with this.
+    variables = {**environment(settings), "DAGSTER_HOME": str(home), "PYTHONPATH": str(PROJECT)}
     state = State.of(settings)
     prepare_database(variables["DATABASE_URL"])
     socket = code_socket(state.folder)
@@ -211,6 +213,8 @@ def running(configuration: Configuration, stages: StageSet, folder: Path) -> Ite
             _settled(started[-1], socket)
         server_pid = int((state.postgres / "data" / "postmaster.pid").read_text().splitlines()[0])
         code_server, daemon = (psutil.Process(process.pid) for process in started)
+        if "run_launcher" in configuration.instance:
+            _require_fork_server(state.logs / "daemon.log")
         yield Running(variables, code_server, daemon, psutil.Process(server_pid), state.postgres / "log")
     finally:
         for process in reversed(started):
@@ -219,6 +223,15 @@ def running(configuration: Configuration, stages: StageSet, folder: Path) -> Ite
             process.wait()
         postgres.stop(state.postgres)
         remove_code_socket(state.folder)
+
+
+def _require_fork_server(log: Path, within_s: float = 10.0) -> None:
+    """Raises RuntimeError where the launcher says that it cannot fork: the figures would be those of another path."""
+    ends_at = time.monotonic() + within_s
+    while time.monotonic() < ends_at:
+        if "no fork server" in log.read_text():
+            raise RuntimeError(f"runs would not be forked; see {log.read_text()}")
+        time.sleep(0.5)
 
 
 def _settled(process: subprocess.Popen[bytes], socket: Path, within_s: float = 60.0) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from benchmarks.orchestration.plain import definitions
 from resources.images import ImageStore
 from resources.postgres.database import Database
+from resources.wiring import StageLimits
 from sensors.new_variants import more_new_variants, new_variants
 from sensors.rescuer import rescuer
 from sensors.throttle import throttle
@@ -42,13 +43,14 @@ class NoPictures(ImageStore):
 
 
 _PICTURES = NoPictures(Path())
+_LIMITS = StageLimits(stage_deadline_s=60, model_deadline_s=60, stage_memory_mb=0, stages_with_models=[])
 _PIXEL = np.zeros((1, 1), np.uint8)
 
 
 def _stage(name: str, before: str | None) -> Any:
     @dg.asset(name=name, deps=[before] if before else [], **STAGE)
     def stage(context: dg.AssetExecutionContext, db: dg.ResourceParam[Database]) -> dg.MaterializeResult[None]:
-        with stage_run(context, db, _PICTURES) as work:
+        with stage_run(context, db, _PICTURES, _LIMITS) as work:
             work.save(Nothing(), picture=_PIXEL if name in ("yolo_detect", "planner", "overlay") else None)
         return work.materialized()
 

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from resources.fonts import installed_fonts
 from resources.loading.weights import folder_or_name
 from resources.settings import SettingError, Settings
+from stages.type.fonts import INSTALL_HINT
+from stages.values import StageError
 
 _MODELS = "run `make models`"
 
@@ -27,11 +30,12 @@ class Finding:
 
 
 def findings(settings: Settings) -> dict[str, list[Finding]]:
-    """What each chosen backend needs, by its setting, for example `VLM=embedded`."""
+    """What each chosen backend needs, by its setting, for example `VLM=embedded`, and the fonts."""
     return {
         f"VLM={settings.vlm}": list(_vlm(settings)),
         f"DETECTOR={settings.detector}": list(_detector(settings)),
         f"OCR={settings.ocr}": list(_ocr(settings)),
+        "fonts": [_fonts(settings)],
     }
 
 
@@ -60,7 +64,7 @@ def _vlm(settings: Settings) -> Iterator[Finding]:
         yield Finding("device", settings.vlm_device)
     elif settings.vlm == "endpoint":
         yield _package("openai")
-        yield Finding("server", f"{settings.vlm_url}, model {settings.vlm_model}")
+        yield Finding("server", f"{settings.public_vlm_url}, model {settings.vlm_model}")
     else:
         yield _package("opencv-contrib-python", "run `make setup`")
 
@@ -86,6 +90,15 @@ def _ocr(settings: Settings) -> Iterator[Finding]:
         folders = [folder for folder in settings.tessdata_folders if (folder / "kor.traineddata").is_file()]
         missing = "" if folders else "install the Debian package tesseract-ocr-kor, or set TESSDATA_FOLDERS"
         yield Finding("kor.traineddata", str(folders[0]) if folders else "is nowhere in TESSDATA_FOLDERS", missing)
+
+
+def _fonts(settings: Settings) -> Finding:
+    try:
+        found = installed_fonts(settings.font_folders)
+    except StageError as error:
+        return Finding("FONT_FOLDERS", str(error).removesuffix(f"; {INSTALL_HINT}"), INSTALL_HINT)
+    families = {face.face.family for face in found.faces if face.hangul}
+    return Finding("Hangul and Latin", ", ".join(sorted(families)))
 
 
 def _package(name: str, way_out: str = _MODELS) -> Finding:

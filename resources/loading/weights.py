@@ -25,6 +25,13 @@ def require(path: Path, setting: str, way_out: str) -> Path:
     return path
 
 
+def require_file(path: Path, setting: str, way_out: str) -> Path:
+    """The path, if it is a file."""
+    if not require(path, setting, way_out).is_file():
+        raise StageError(f"{setting}={path} is no file; {way_out}")
+    return path
+
+
 def sha256(path: Path) -> str:
     """Of a file; of a folder, over the names and contents of its files."""
     digest = hashlib.sha256()

@@ -26,14 +26,30 @@ class Claims:
     def __init__(self, transactions: Transactions) -> None:
         self._transactions = transactions
 
-    def begin(self, variant: UUID, stage: str, run_id: str, *, ended_run: str | None = None) -> str | None:
+    def begin(
+        self,
+        variant: UUID,
+        stage: str,
+        run_id: str,
+        *,
+        ended_run: str | None = None,
+        asked_revision: int | None = None,
+    ) -> str | None:
         """Claims the variant for the run and commits `running`; or returns the run that holds the claim.
 
         A caller who knows that this other run has ended passes it as `ended_run` and takes the claim over.
+        `asked_revision` is the state_revision that the run was requested for; when the run comes to the variant for the
+        first time and finds another, it is refused. A run that a person started has none.
         Raises UnknownVariant, NotReady or ClaimLost.
         """
-        parameters = {"variant": str(variant), "stage": stage, "run": run_id, "ended_run": ended_run}
-        holder = self._transactions.one("begin_stage", **parameters)[0]
+        holder = self._transactions.one(
+            "begin_stage",
+            variant=str(variant),
+            stage=stage,
+            run=run_id,
+            ended_run=ended_run,
+            asked_revision=asked_revision,
+        )[0]
         return None if holder is None else str(holder)
 
     def load(self, variant: UUID) -> Variant:
@@ -69,6 +85,11 @@ class Claims:
         parameters = {"variant": str(variant), "stage": stage, "run": run_id, "message": message, "final": final}
         return bool(self._transactions.one("fail_stage", **parameters)[0])
 
+    def give_back(self, variant: UUID, stage: str, run_id: str, message: str) -> bool:
+        """Lets the variant wait at the stage before, with the message. False when the run no longer holds the stage."""
+        parameters = {"variant": str(variant), "stage": stage, "run": run_id, "message": message}
+        return bool(self._transactions.one("give_back_stage", **parameters)[0])
+
     def complete(self, variant: UUID) -> JobProgress:
         """Verifies the variant and marks it complete, and its job too if it was the last. Doing it twice is no error.
 
@@ -80,6 +101,11 @@ class Claims:
         """Repairs what an ended run left running. Returns 'completed', 'restarted', 'failed' or 'moved on'."""
         return str(self._transactions.one("recover_stage", variant=str(variant), ended_run=ended_run)[0])
 
-    def end_terminated(self, variant: UUID, ended_run: str) -> bool:
-        """Fails a variant whose run an operator terminated. False when somebody has moved the variant since."""
-        return bool(self._transactions.one("end_terminated_stage", variant=str(variant), ended_run=ended_run)[0])
+    def end_terminated(self, variant: UUID, ended_run: str, *, asked_revision: int | None = None) -> bool:
+        """Fails a variant whose run an operator terminated. False when somebody has moved the variant since.
+
+        A run that never began counts when it was requested for the state that the variant is still in:
+        `asked_revision`, the state_revision of that state.
+        """
+        parameters = {"variant": str(variant), "ended_run": ended_run, "asked_revision": asked_revision}
+        return bool(self._transactions.one("end_terminated_stage", **parameters)[0])

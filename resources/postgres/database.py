@@ -7,6 +7,7 @@ from collections.abc import Callable
 from sqlalchemy import Engine
 
 from resources.postgres.claims import Claims
+from resources.postgres.lease import Lease
 from resources.postgres.maintenance import Maintenance
 from resources.postgres.notifier import Listener
 from resources.postgres.run_requests import RunRequests
@@ -14,9 +15,8 @@ from resources.postgres.transactions import Transactions
 
 
 class Database:
-    """One per process: what runs do (`claims`), what sensors request (`run_requests`), and `maintenance`.
-
-    Every call of these three is one transaction.
+    """One per process: what runs do (`claims`), what sensors request (`run_requests`), `maintenance`, and the service's
+    `lease`. Every call of these is one transaction.
     """
 
     def __init__(self, url: str) -> None:
@@ -24,6 +24,7 @@ class Database:
         self.claims = Claims(self._transactions)
         self.run_requests = RunRequests(self._transactions)
         self.maintenance = Maintenance(self._transactions)
+        self.lease = Lease(self._transactions)
 
     @property
     def engine(self) -> Engine:

@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from resources.postgres.transactions import Transactions
-from resources.postgres.values import DeletedJob, JobProgress, RunningVariant
+from resources.postgres.values import BrokenInvariant, DeletedJob, JobProgress, RunningVariant, UnfinishedJob
 
 
 class Maintenance:
@@ -20,7 +20,7 @@ class Maintenance:
         return [RunningVariant(**row._mapping) for row in rows]
 
     def unsettled_jobs(self, most: int) -> list[UUID]:
-        """Jobs handed over to us whose variants have all ended, but which are neither done nor failed."""
+        """Jobs to settle: noted ones, and of those in our hands some whose variants have all ended."""
         return [row.job_id for row in self._transactions.all("find_unsettled_jobs", most=most)]
 
     def settle_job(self, job: UUID) -> JobProgress:
@@ -44,6 +44,16 @@ class Maintenance:
     def used_pictures(self, urls: Collection[str]) -> set[str]:
         """Those of the URLs that a row refers to."""
         return {row.url for row in self._transactions.all("find_used_pictures", urls=list(urls))}
+
+    def broken_invariants(self, most: int) -> list[BrokenInvariant]:
+        """What must never be in the database, and is; nothing on a sound one. Reads whole tables."""
+        rows = self._transactions.all("find_broken_invariants", most=most)
+        return [BrokenInvariant(**row._mapping) for row in rows]
+
+    def unfinished_done_jobs(self, most: int) -> list[UnfinishedJob]:
+        """Done jobs with a variant that was added later, or that is run again, and has not ended."""
+        rows = self._transactions.all("find_unfinished_done_jobs", most=most)
+        return [UnfinishedJob(**row._mapping) for row in rows]
 
     def order_parallel(self, variants: int) -> None:
         """Records how many variants an operator wants to run at a time, 1 or more."""

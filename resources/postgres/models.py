@@ -71,6 +71,17 @@ class ImageAsset(_Stamped, Base):
     """
 
     __tablename__ = "image_assets"
+    __table_args__ = (
+        Index("idx_image_assets_image_url", "image_url", postgresql_using="hash"),
+        Index(
+            "idx_image_assets_mask_url",
+            "mask_url",
+            postgresql_using="hash",
+            postgresql_where=text("mask_url IS NOT NULL"),
+        ),
+        Index("idx_image_assets_job_id", "job_id"),
+        Index("idx_image_assets_tenant_id", "tenant_id"),
+    )
 
     image_asset_id: Mapped[UUID] = _own_key()
     image_type: Mapped[str | None]
@@ -94,9 +105,10 @@ class Job(_Stamped, Base):
     __table_args__ = (
         Index(
             "idx_jobs_with_variants_in_work",
-            "job_id",
-            postgresql_where=text("status NOT IN ('done', 'failed') AND current_step = ANY (variant_stages())"),
+            "pk",
+            postgresql_where=text("is_in_our_hands(current_step, status)"),
         ),
+        Index("idx_jobs_tenant_id", "tenant_id"),
     )
 
     job_id: Mapped[UUID] = _own_key()
@@ -116,6 +128,7 @@ class JobInput(_Stamped, Base):
     """What the shop wrote for a job, in Korean and English. js writes it."""
 
     __tablename__ = "job_inputs"
+    __table_args__ = (Index("idx_job_inputs_img_asset_id", "img_asset_id"),)
 
     job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True)
     img_asset_id: Mapped[UUID | None] = mapped_column(ForeignKey("image_assets.image_asset_id"))
@@ -162,7 +175,9 @@ class JobVariant(_Stamped, Base):
             "state_revision",
             postgresql_where=text("is_startable(current_step, status)"),
         ),
-        Index("idx_jobs_variants_running", "updated_at", postgresql_where=text("is_at_work(current_step, status)")),
+        Index("idx_jobs_variants_running", "state_revision", postgresql_where=text("is_at_work(current_step, status)")),
+        Index("idx_jobs_variants_img_asset_id", "img_asset_id"),
+        Index("idx_jobs_variants_overlaid_img_asset_id", "overlaid_img_asset_id"),
     )
 
     job_variants_id: Mapped[UUID] = _own_key()
@@ -211,6 +226,7 @@ class VlmTrace(_Stamped, Base):
             unique=True,
             postgresql_where=text("is_current"),
         ),
+        Index("idx_vlm_traces_job_variants_id", "job_variants_id"),
     )
 
     vlm_trace_id: Mapped[UUID] = _own_key()
@@ -247,6 +263,8 @@ class YoloRun(_Stamped, Base):
     __tablename__ = "yolo_runs"
     __table_args__ = (
         Index("one_current_yolo_run", "job_variants_id", unique=True, postgresql_where=text("is_current")),
+        Index("idx_yolo_runs_job_variants_id", "job_variants_id"),
+        Index("idx_yolo_runs_forbidden_mask_url", "forbidden_mask_url", postgresql_using="hash"),
     )
 
     yolo_run_id: Mapped[UUID] = _own_key()
@@ -268,6 +286,8 @@ class PlannerProposal(_Stamped, Base):
     __tablename__ = "planner_proposals"
     __table_args__ = (
         Index("one_current_planner_proposal", "job_variants_id", unique=True, postgresql_where=text("is_current")),
+        Index("idx_planner_proposals_job_variants_id", "job_variants_id"),
+        Index("idx_planner_proposals_picture_url", "picture_url", postgresql_using="hash"),
     )
 
     proposal_id: Mapped[UUID] = _own_key()
@@ -287,6 +307,8 @@ class OverlayLayout(_Stamped, Base):
     __tablename__ = "overlay_layouts"
     __table_args__ = (
         Index("one_current_overlay_layout", "job_variants_id", unique=True, postgresql_where=text("is_current")),
+        Index("idx_overlay_layouts_job_variants_id", "job_variants_id"),
+        Index("idx_overlay_layouts_proposal_id", "proposal_id"),
     )
 
     overlay_id: Mapped[UUID] = _own_key()
@@ -318,6 +340,8 @@ class Evaluation(_Stamped, Base):
             unique=True,
             postgresql_where=text("is_current"),
         ),
+        Index("idx_evaluations_job_variants_id", "job_variants_id"),
+        Index("idx_evaluations_overlay_id", "overlay_id"),
     )
 
     evaluation_id: Mapped[UUID] = _own_key()

@@ -32,6 +32,7 @@ class Variant:
     img_asset_id: UUID | None
     created_at: datetime
     image_url: str | None
+    image_tenant_id: str | None
     tenant_id: str | None
     copy_kor: str | None
     copy_eng: str | None
@@ -112,3 +113,22 @@ class RunningVariant:
     job_variants_id: UUID
     current_step: str
     claimed_by: str | None
+
+
+@dataclass(frozen=True)
+class BrokenInvariant:
+    """What must never be, and which job or variant it is about."""
+
+    invariant: str
+    job_id: UUID | None
+    job_variants_id: UUID | None
+
+
+@dataclass(frozen=True)
+class UnfinishedJob:
+    """A done job with variants that have not ended: they were added later, or are run again."""
+
+    job_id: UUID
+    complete: int
+    failed: int
+    total: int

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
+from stages.wording import harmless
+
 ANALYZE, JUDGE = "analyze.v1", "judge.v1"
 
 
@@ -14,6 +16,12 @@ def _template(version: str) -> str:
 
 
 def prompt(version: str, **data: str) -> str:
-    """The prompt of a version with the data in its place. Closing marks inside the data are made harmless."""
-    apart = {name: value.replace("</", "< /").replace("{", "(").replace("}", ")") for name, value in data.items()}
-    return _template(version).format(**apart)
+    """The prompt of a version with the data in its place.
+
+    Closing marks inside the data are made harmless, and what nobody would see of it is left out.
+    """
+    return _template(version).format(**{name: _apart(harmless(value)) for name, value in data.items()})
+
+
+def _apart(value: str) -> str:
+    return value.replace("</", "< /").replace("{", "(").replace("}", ")")

@@ -7,6 +7,13 @@ import unicodedata
 from typing import NamedTuple
 
 from stages.values import StageError
+from stages.wording import shown
+
+LONGEST_COPY = 1_000
+"""Characters; no readable ad holds more, and placing them takes longer the more there are."""
+
+LONGEST_BRIEF = 4_000
+"""Characters of what the shop wrote about the ad, which a model reads."""
 
 LONGEST_HEADLINE = 28
 """Characters; a longer first sentence reads as running text and is set in one size with the rest."""
@@ -30,14 +37,24 @@ class Parts(NamedTuple):
 
 
 def require_copy(copy: str | None, job_id: str) -> str:
-    """The copy without white space around it; StageError when the job has none, or only white space."""
+    """The copy without white space around it; StageError when the job has none, only white space, or too much."""
     text = (copy or "").strip()
     if not text:
         raise StageError(
             f"no ad copy for job {job_id}: write it to txt_ad_copy_generations (status done) or job_inputs, "
             "then run the variant again"
         )
+    require_length(text, LONGEST_COPY, "ad copy", job_id)
     return text
+
+
+def require_length(text: str, most: int, what: str, job_id: str) -> None:
+    """Raises StageError for a text of more than `most` characters."""
+    if len(text) > most:
+        raise StageError(
+            f"the {what} of job {job_id} has {len(text):,} characters, more than {most:,}; shorten it, then run the"
+            " variant again"
+        )
 
 
 def normalise_copy(copy: str) -> str:
@@ -49,7 +66,7 @@ def normalise_copy(copy: str) -> str:
     lines = (" ".join(_visible(line).split()) for line in text.split("\n"))
     kept = "\n".join(line for line in lines if line)
     if not kept:
-        raise StageError(f"no ad copy: {copy!r} has no visible character; write a copy for the job and run again")
+        raise StageError(f"no ad copy: {shown(copy)} has no visible character; write a copy for the job and run again")
     return kept
 
 

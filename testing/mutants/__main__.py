@@ -39,7 +39,7 @@ _DECISIONS = {
     "sensors/new_variants.py": frozenset({"run_request"}),
     "sensors/throttle.py": frozenset({"decide"}),
     "variant_assets/retention.py": frozenset({"to_remove"}),
-    "variant_assets/runs.py": frozenset({"unfinished_runs", "outcome", "awaits_retry", "variants_of"}),
+    "variant_assets/runs.py": frozenset({"unfinished_runs", "asked_revision", "is_terminated", "variants_of"}),
 }
 GROUPS = (
     Group("stages", dict.fromkeys(map(str, sorted(Path("stages").rglob("*.py"))), _WHOLE), 0.9),

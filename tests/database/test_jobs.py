@@ -1,17 +1,13 @@
 """When a job is complete, failed, or neither."""
 
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError
 
 from resources.postgres.database import Database
+from resources.postgres.values import UnfinishedJob
 from testing.shop import Shop, work_through
-
-SERIALIZATION_FAILURE = "40001"
 
 
 def finish(db: Database, variant: UUID, run: str = "run") -> None:
@@ -111,13 +107,90 @@ def test_a_late_variant_leaves_a_done_job_done(db: Database, shop: Shop) -> None
     assert shop.job_state(job) == ("iou_eval", "done")
 
 
-def test_a_variant_removed_after_the_others_ended_leaves_a_job_the_rescuer_finds(db: Database, shop: Shop) -> None:
+def test_a_late_variant_that_fails_fails_the_job_until_it_is_mended(db: Database, shop: Shop) -> None:
+    job = shop.job()
+    finish(db, shop.variant(job))
+    late = shop.variant(job)
+    fail(db, late)
+    assert shop.job_state(job) == ("iou_eval", "failed")
+    finish(db, late, "again")
+    assert shop.job_state(job) == ("iou_eval", "done")
+
+
+def test_a_done_job_says_how_many_of_its_variants_are_complete(db: Database, shop: Shop) -> None:
+    job = shop.job()
+    for _ in range(2):
+        finish(db, shop.variant(job))
+    assert db.maintenance.unfinished_done_jobs(most=9) == []
+    first_late, _second_late = shop.variant(job), shop.variant(job, status="queued")
+    work_through(db, first_late, "run")
+    progress = db.claims.complete(first_late)
+    assert (progress.complete, progress.total, progress.job_status) == (3, 4, "done")
+    assert db.maintenance.unfinished_done_jobs(most=9) == [UnfinishedJob(job, complete=3, failed=0, total=4)]
+
+
+@pytest.mark.parametrize("last", ["complete", "delete"])
+def test_a_job_is_done_when_its_failed_variant_is_deleted(db: Database, shop: Shop, last: str) -> None:
+    job = shop.job()
+    good, bad = shop.variant(job), shop.variant(job)
+    fail(db, bad)
+    for step in ("complete", "delete") if last == "delete" else ("delete", "complete"):
+        if step == "complete":
+            finish(db, good)
+        else:
+            shop.execute("DELETE FROM jobs_variants WHERE job_variants_id = :v", v=bad)
+    assert shop.job_state(job) == ("iou_eval", "done")
+
+
+def test_a_job_is_done_when_the_variant_it_waited_for_is_deleted(db: Database, shop: Shop) -> None:
     job = shop.job()
     finish(db, shop.variant(job))
     lost = shop.variant(job, status="queued")
-    shop.execute("UPDATE jobs SET status = 'running' WHERE job_id = :j", j=job)
+    shop.hand_over(job)
     shop.execute("DELETE FROM jobs_variants WHERE job_variants_id = :v", v=lost)
-    assert db.maintenance.unsettled_jobs(most=10) == [job]
+    assert shop.job_state(job) == ("iou_eval", "done")
+
+
+def test_a_job_that_is_handed_over_without_a_status_is_settled(db: Database, shop: Shop) -> None:
+    first, second = shop.job(), shop.job(step="img_gen")
+    variants = [shop.variant(job) for job in (first, second)]
+    shop.execute("UPDATE jobs SET status = NULL")
+    for variant in variants:
+        finish(db, variant)
+    assert shop.job_state(first) == ("iou_eval", "done")
+    shop.execute("UPDATE jobs SET current_step = 'vlm_analyze' WHERE job_id = :j", j=second)
+    assert db.maintenance.unsettled_jobs(most=9) == [second]
+    db.maintenance.settle_job(second)
+    assert shop.job_state(second) == ("iou_eval", "done")
+
+
+def test_a_job_that_is_handed_over_twice_is_done_again(db: Database, shop: Shop) -> None:
+    jobs = [shop.job() for _ in range(3)]
+    for job in jobs:
+        finish(db, shop.variant(job))
+    assert db.maintenance.unsettled_jobs(most=9) == []
+    for job in jobs:
+        shop.hand_over(job)
+    assert set(db.maintenance.unsettled_jobs(most=9)) == set(jobs)
+    for job in jobs:
+        db.maintenance.settle_job(job)
+    assert {shop.job_state(job) for job in jobs} == {("iou_eval", "done")}
+
+
+def test_nobody_completes_a_variant_by_hand_that_has_no_ad(db: Database, shop: Shop) -> None:
+    job = shop.job()
+    finish(db, shop.variant(job))
+    variant = shop.variant(job)
+    work_through(db, variant, "run", last="planner")
+    shop.hand_over(job)
+    with pytest.raises(DatabaseError, match=r"its result of overlay is missing or not fresh(.|\n)*\(planner, done\)"):
+        shop.set_state(variant, "iou_eval", "done")
+    with pytest.raises(DatabaseError, match="its result of vlm_analyze is missing"):
+        shop.variant(job, step="iou_eval", status="done")
+    assert shop.job_state(job) == ("vlm_analyze", "running")
+    work_through(db, variant, "run", first="overlay")
+    shop.set_state(variant, "iou_eval", "done")
+    assert shop.job_state(job) == ("iou_eval", "done")
 
 
 def test_settling_many_times_is_settling_once(db: Database, shop: Shop) -> None:
@@ -126,55 +199,3 @@ def test_settling_many_times_is_settling_once(db: Database, shop: Shop) -> None:
     before = shop.row("SELECT updated_at FROM jobs WHERE job_id = :j", j=job)
     assert len({db.maintenance.settle_job(job) for _ in range(5)}) == 1
     assert shop.row("SELECT updated_at FROM jobs WHERE job_id = :j", j=job) == before
-
-
-@pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ"])
-def test_three_variants_that_finish_in_the_same_moment_complete_the_job_every_time(
-    db: Database, shop: Shop, database_url: str, isolation: str
-) -> None:
-    rounds = 25
-    engine = create_engine(database_url, pool_size=3, isolation_level=isolation)
-    for _ in range(rounds):
-        job = shop.job()
-        variants = [shop.variant(job) for _ in range(3)]
-        for variant in variants:
-            work_through(db, variant, "run")
-        complete_together(engine, variants)
-        for variant in variants:
-            db.claims.complete(variant)
-        assert shop.job_state(job) == ("iou_eval", "done")
-    engine.dispose()
-
-
-def complete_together(engine: Engine, variants: list[UUID]) -> None:
-    """All transactions are open, and have a snapshot, before any of them completes its variant."""
-    together = Barrier(len(variants))
-
-    def complete(variant: UUID) -> None:
-        with engine.connect() as connection:
-            connection.execute(text("SELECT count(*) FROM jobs"))
-            together.wait(timeout=20)
-            try:
-                connection.execute(text("SELECT complete_variant(:v)"), {"v": variant})
-                connection.commit()
-            except OperationalError as error:
-                # A stricter isolation than ours may refuse; its caller repeats the call.
-                if getattr(error.orig, "pgcode", None) != SERIALIZATION_FAILURE:
-                    raise
-
-    with ThreadPoolExecutor(len(variants)) as pool:
-        list(pool.map(complete, variants))
-
-
-def test_three_variants_complete_the_job_at_once_without_any_repetition(
-    db: Database, shop: Shop, database_url: str
-) -> None:
-    engine = create_engine(database_url, pool_size=3)
-    for _ in range(40):
-        job = shop.job()
-        variants = [shop.variant(job) for _ in range(3)]
-        for variant in variants:
-            work_through(db, variant, "run")
-        complete_together(engine, variants)
-        assert shop.job_state(job) == ("iou_eval", "done")
-    engine.dispose()

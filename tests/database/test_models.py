@@ -17,7 +17,7 @@ from resources.settings import PROJECT
 from testing.shop import Shop, work_through
 
 # Tables of this project alone, which no other team reads.
-NOT_SHARED = {"variant_requests", "parallel_order", "job_variants_migrations"}
+NOT_SHARED = {"variant_requests", "unsettled_jobs", "parallel_order", "service_lease", "job_variants_migrations"}
 
 
 def differences(engine: Engine) -> list[Any]:

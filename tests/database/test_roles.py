@@ -105,12 +105,12 @@ def test_where_the_schema_is_current_the_service_starts_without_the_right_to_cre
     settings = Settings(database_url=url_of("variants_service", database_url))
     assert prepare_database(settings.require_database_url()) == []
     make_tables(settings)
-    with instance_on("pooled", settings.dagster_database_url, tmp_path) as instance:
+    with instance_on("pooled", settings.dagster_url, tmp_path) as instance:
         instance.add_dynamic_partitions("variants", ["a"])
         assert dg.materialize([one], instance=instance).success
         remove_runs(instance, instance.get_run_ids())
         assert instance.get_run_ids() == []
-    pooled_engine(settings.dagster_database_url).dispose()
+    pooled_engine(settings.dagster_url).dispose()
 
 
 @dg.asset

@@ -39,7 +39,7 @@ def test_sql_lists_the_stages_in_one_place(file: str, lists: int) -> None:
         ("jobs_variants", "is_at_work(current_step, status)", "idx_jobs_variants_running"),
         (
             "jobs",
-            "status NOT IN ('done', 'failed') AND current_step = ANY (variant_stages())",
+            "is_in_our_hands(current_step, status)",
             "idx_jobs_with_variants_in_work",
         ),
     ],

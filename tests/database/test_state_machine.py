@@ -62,6 +62,60 @@ def test_a_run_takes_over_from_one_that_has_ended(db: Database, shop: Shop, vari
     assert shop.state_of(variant) == ("vlm_analyze", "done")
 
 
+def revision_of(shop: Shop, variant: UUID) -> int:
+    return int(shop.row("SELECT state_revision FROM jobs_variants WHERE job_variants_id = :v", v=variant)[0])
+
+
+def test_a_run_begins_the_state_that_it_was_requested_for(db: Database, shop: Shop, variant: UUID) -> None:
+    asked = revision_of(shop, variant)
+    for stage in STAGE_NAMES[:2]:
+        assert db.claims.begin(variant, stage, "run", asked_revision=asked) is None
+        db.claims.finish(db.claims.load(variant), stage, "run", output(stage))
+    assert shop.state_of(variant) == ("yolo_detect", "done")
+
+
+def test_a_second_run_for_a_state_that_had_its_run_is_refused(db: Database, shop: Shop, variant: UUID) -> None:
+    asked = revision_of(shop, variant)
+    work_through(db, variant, "first")
+    db.claims.complete(variant)
+    with pytest.raises(ClaimLost, match=rf"requested for state {asked} of variant .* now \(iou_eval, done\)"):
+        db.claims.begin(variant, "vlm_analyze", "second", asked_revision=asked)
+    assert shop.state_of(variant) == ("iou_eval", "done")
+    assert db.claims.begin(variant, "vlm_analyze", "of a person") is None
+
+
+def test_a_run_requested_for_a_state_that_was_written_anew_is_refused(db: Database, shop: Shop, variant: UUID) -> None:
+    asked = revision_of(shop, variant)
+    shop.set_state(variant, "img_gen", "done")
+    with pytest.raises(ClaimLost, match="another run works"):
+        db.claims.begin(variant, "vlm_analyze", "run", asked_revision=asked)
+    assert shop.state_of(variant) == ("img_gen", "done")
+
+
+@pytest.mark.parametrize(("step", "status"), [("img_gen", "done"), ("vlm_analyze", "queued")])
+def test_a_run_that_was_terminated_before_it_began_ends_its_variant_and_job(
+    db: Database, shop: Shop, step: str, status: str
+) -> None:
+    job = shop.job()
+    variant = shop.variant(job, step=step, status=status)
+    assert not db.claims.end_terminated(variant, "run")
+    assert db.claims.end_terminated(variant, "run", asked_revision=revision_of(shop, variant))
+    assert shop.state_of(variant) == ("vlm_analyze", "failed")
+    assert "run run was terminated at stage vlm_analyze" in str(shop.error(variant))
+    assert shop.job_state(job)[1] == "failed"
+
+
+def test_a_terminated_run_leaves_a_variant_alone_whose_state_was_written_since(
+    db: Database, shop: Shop, variant: UUID
+) -> None:
+    asked = revision_of(shop, variant)
+    shop.set_state(variant, "img_gen", "done")
+    assert not db.claims.end_terminated(variant, "run", asked_revision=asked)
+    shop.set_state(variant, "img_gen", "queued")
+    assert not db.claims.end_terminated(variant, "run", asked_revision=revision_of(shop, variant))
+    assert shop.state_of(variant) == ("img_gen", "queued")
+
+
 def test_of_two_triggers_in_the_same_moment_one_gets_the_stage(db: Database, database_url: str, variant: UUID) -> None:
     from concurrent.futures import ThreadPoolExecutor
 

@@ -30,7 +30,6 @@ def waiting(db: Database, *in_flight: UUID) -> dict[UUID, str]:
         ("img_gen", "failed", False),
         ("overlay", "running", False),
         ("overlay", "failed", False),
-        ("iou_eval", "done", False),
         ("iou_eval", "running", False),
     ],
 )
@@ -159,16 +158,6 @@ def test_only_a_requested_variant_out_of_flight_whose_pause_is_over_may_be_reque
     assert unbegun(db) == []
 
 
-def test_a_variant_whose_run_an_operator_terminated_is_not_requeued(db: Database, shop: Shop) -> None:
-    variant = shop.variant(shop.job())
-    backdate(shop, variant, minutes=2)
-    [found] = requested(db)
-    db.run_requests.record_outcome(found, "ended")
-    assert unbegun(db) == [variant]
-    db.run_requests.record_outcome(found, "terminated")
-    assert unbegun(db) == []
-
-
 def test_a_variant_whose_run_never_began_is_requeued_after_growing_pauses(db: Database, shop: Shop) -> None:
     variant = shop.variant(shop.job())
     [found] = requested(db)
@@ -178,8 +167,9 @@ def test_a_variant_whose_run_never_began_is_requeued_after_growing_pauses(db: Da
     assert not db.run_requests.requeue(found)
     [again] = requested(db)
     assert again.state_revision > found.state_revision
-    backdate(shop, variant, minutes=1)
     assert not db.run_requests.requeue(again)
+    pauses = "SELECT array_agg(extract(epoch FROM requeue_pause(n))::int ORDER BY n) FROM generate_series(0, 7) n"
+    assert shop.row(pauses)[0] == [1, 4, 16, 64, 256, 1024, 4096, 4096]
     assert shop.state_of(variant) == ("img_gen", "done")
 
 

@@ -19,6 +19,8 @@ from resources.vlm.endpoint import CircuitBreaker, EndpointSettings, EndpointVis
 from resources.vlm.prompt import prompt
 from stages.vlm_analyze import AnalysisAnswer
 from stages.vlm_judge import JudgementAnswer
+from testing.hostile.attacks import Attack, attempt
+from testing.hostile.endpoint import endpoint_attacks
 from testing.models.answers import ANALYSIS, JUDGEMENT
 
 PICTURE = np.full((40, 60, 3), (200, 30, 30), dtype=np.uint8)
@@ -33,6 +35,8 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answers = list(answers)
         self.requests: list[dict[str, Any]] = []
+        self.logins: list[str] = []
+        self.encodings: list[str] = []
         self.at_once = self.most_at_once = 0
         self.lock = threading.Lock()
         self.slow_s = 0.0
@@ -49,6 +53,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with self.server.lock:
             self.server.requests.append(body)
+            self.server.logins.append(self.headers["Authorization"])
+            self.server.encodings.append(self.headers["Accept-Encoding"])
             self.server.at_once += 1
             self.server.most_at_once = max(self.server.most_at_once, self.server.at_once)
             answer = self.server.answers.pop(0) if len(self.server.answers) > 1 else self.server.answers[0]
@@ -113,7 +119,9 @@ def serve() -> Iterator[Any]:
 
 
 def vision(server: Server, **settings: Any) -> EndpointVision:
-    return EndpointVision(EndpointSettings(server.url, "m", "none", **({"timeout_s": 5.0, "retries": 2} | settings)))
+    given: dict[str, Any] = {"url": server.url, "model": "m", "api_key": "none", "timeout_s": 5.0, "retries": 2}
+    given |= settings
+    return EndpointVision(EndpointSettings(**given))
 
 
 def test_an_answer_of_the_asked_form_becomes_an_analysis_with_its_tokens(serve: Any) -> None:
@@ -241,3 +249,31 @@ def test_loading_asks_whether_the_server_is_there_and_lets_us_in(serve: Any) -> 
         vision(gone).load()
     with pytest.raises(ModelUnavailable, match=r"AuthenticationError.*VLM_API_KEY"):
         vision(serve(401)).load()
+
+
+@pytest.mark.parametrize("attack", list(endpoint_attacks()), ids=lambda attack: attack.name)
+def test_a_hostile_server_gets_nothing_and_holds_nothing_up(attack: Attack) -> None:
+    outcome = attempt(attack)
+    assert outcome.held, outcome.said
+
+
+def test_user_and_password_of_the_url_are_sent_to_the_server_and_stored_nowhere(serve: Any) -> None:
+    server = serve(json.dumps(ANALYSIS))
+    private = vision(server, url=server.url.replace("http://", "http://shop:s%40cret@"))
+    analysis = private.analyze(PICTURE, "coffee")
+    assert base64.b64decode(server.logins[0].removeprefix("Basic ")) == b"shop:s@cret"
+    assert analysis.model.revision == server.url
+    assert "cret" not in analysis.model_dump_json()
+
+
+def test_a_proxy_is_asked_when_it_is_set(serve: Any) -> None:
+    proxy = serve(json.dumps(ANALYSIS))
+    proxied = vision(proxy, url="http://model.invalid/v1", proxy=proxy.url.removesuffix("/v1"))
+    assert proxied.analyze(PICTURE, "coffee").is_valid is True
+    assert len(proxy.requests) == 1
+
+
+def test_a_packed_answer_is_not_asked_for(serve: Any) -> None:
+    server = serve(json.dumps(ANALYSIS))
+    vision(server).analyze(PICTURE, "coffee")
+    assert server.encodings == ["identity"]

@@ -85,19 +85,61 @@ def test_a_model_that_segments_keeps_the_dish_clear_and_not_the_corners_of_its_b
     assert dishes >= 4
 
 
-def test_a_pickle_that_does_more_than_hold_weights_is_refused_and_does_nothing(tmp_path: Path) -> None:
-    trap = tmp_path / "yolo.pt"
-    proof = tmp_path / "it-ran"
+def trap(path: Path, proof: Path) -> Path:
+    """A pickle that writes the file `proof` when it is loaded as a program."""
 
     class Trap:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return exec, (f"open({str(proof)!r}, 'w').close()",)
 
-    trap.write_bytes(pickle.dumps({"model": Trap()}))
+    path.write_bytes(pickle.dumps({"model": Trap()}))
+    return path
+
+
+# In any form but exactly `.onnx`: ultralytics would read several of these as programs.
+@pytest.mark.parametrize(
+    "name", ["yolo.pt", "evil.PT", "evil.pth", "evil.onnx.pt", "evil.torchscript", "evil.yaml", "evil"]
+)
+def test_a_pickle_that_does_more_than_hold_weights_is_refused_and_does_nothing(tmp_path: Path, name: str) -> None:
+    weights = trap(tmp_path / name, tmp_path / "it-ran")
     with pytest.raises(StageError, match=r"does not load in safe mode.*format=onnx.*DETECTOR_TRUSTED_SHA256") as error:
-        detector(trap).detect(np.zeros((64, 64, 3), np.uint8))
-    assert sha256(trap) in str(error.value)
-    assert not proof.exists()
+        detector(weights).detect(np.zeros((64, 64, 3), np.uint8))
+    assert sha256(weights) in str(error.value)
+    assert not (tmp_path / "it-ran").exists()
+
+
+def test_a_pickle_called_onnx_does_nothing(tmp_path: Path) -> None:
+    weights = trap(tmp_path / "evil.onnx", tmp_path / "it-ran")
+    with pytest.raises(Exception, match=r"(?i)onnx|protobuf"):
+        detector(weights).detect(np.zeros((64, 64, 3), np.uint8))
+    assert not (tmp_path / "it-ran").exists()
+
+
+def test_the_file_whose_digest_is_trusted_cannot_be_exchanged_before_it_is_loaded(
+    tmp_path: Path, shapes_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = tmp_path / "shapes.pt"
+    weights.write_bytes(shapes_weights.read_bytes())
+    trusted = sha256(weights)
+
+    def exchange(path: Path) -> str:
+        digest = sha256(path)
+        trap(weights, tmp_path / "it-ran")
+        return digest
+
+    monkeypatch.setattr("resources.detector.yolo.sha256", exchange)
+    yolo = detector(weights, [trusted])
+    yolo.load()
+    assert yolo.info.revision == f"sha256:{trusted[:16]}"
+    assert not (tmp_path / "it-ran").exists()
+
+
+def test_nothing_of_the_weights_is_left_behind(
+    shapes_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    detector(shapes_weights).load()
+    assert list(tmp_path.glob("weights-*")) == []
 
 
 def test_missing_weights_are_named_and_nothing_is_downloaded(tmp_path: Path) -> None:

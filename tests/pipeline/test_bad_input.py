@@ -3,12 +3,14 @@
 import io
 import struct
 import zlib
+from pathlib import Path
 from uuid import UUID
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from resources.wiring import FontsResource
 from testing.pipeline import Pipeline
 from testing.studio import Studio, photograph
 
@@ -52,6 +54,8 @@ IMAGES = {
 def test_an_unusable_image_fails_its_variant_and_names_the_file(studio: Studio, pipeline: Pipeline, kind: str) -> None:
     import re
 
+    # Where nothing at all is stored, the store is not mounted.
+    studio.ready_variant(studio.job(), photograph())
     content, message = IMAGES[kind]
     error = failed(studio, pipeline, studio.ready_variant(studio.job(), content), "vlm_analyze")
     assert re.search(message, error), error
@@ -65,7 +69,7 @@ def test_a_path_outside_the_asset_root_is_refused(studio: Studio, pipeline: Pipe
 
 def test_a_tenant_that_is_a_path_is_refused(studio: Studio, pipeline: Pipeline) -> None:
     variant = studio.ready_variant(studio.job(tenant="../x"), photograph())
-    assert "../x" in failed(studio, pipeline, variant, "yolo_detect")
+    assert "../x" in failed(studio, pipeline, variant, "vlm_analyze")
     assert not (studio.asset_root.parent / "x").exists()
 
 
@@ -81,6 +85,24 @@ def test_no_copy_at_all_fails_the_variant_by_name(studio: Studio, pipeline: Pipe
     studio.execute("UPDATE job_inputs SET desc_eng = NULL")
     error = failed(studio, pipeline, studio.ready_variant(job, photograph()), "vlm_analyze")
     assert f"no ad copy for job {job}" in error
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [("desc_kor", "ad copy"), ("desc_eng", "brief")],
+)
+def test_a_text_that_is_too_long_is_refused_at_the_first_stage(
+    studio: Studio, pipeline: Pipeline, column: str, message: str
+) -> None:
+    variant = studio.ready_variant(studio.job(), photograph())
+    studio.execute(f"UPDATE job_inputs SET {column} = repeat('가', 5000)")
+    studio.execute(
+        "INSERT INTO txt_ad_copy_generations (job_id, generation_stage, ad_copy_eng, status)"
+        " SELECT job_id, 'ad_copy_eng', 'A cup of coffee', 'done' FROM job_inputs"
+    )
+    error = failed(studio, pipeline, variant, "vlm_analyze")
+    assert f"the {message} of job" in error
+    assert "has 5,000 characters" in error
 
 
 @pytest.mark.parametrize(
@@ -136,6 +158,16 @@ def test_every_usual_kind_of_picture_goes_through(studio: Studio, pipeline: Pipe
     if mode == "I;16":
         Image.fromarray(np.asarray(picture.convert("L"), dtype=np.uint16) * 257).save(buffer, "PNG")
     else:
-        picture.convert(mode).save(buffer, "TIFF" if mode == "CMYK" else "PNG")
+        picture.convert(mode).save(buffer, "JPEG" if mode == "CMYK" else "PNG")
     variant = studio.ready_variant(studio.job(), buffer.getvalue())
     assert pipeline.run(variant, "vlm_analyze", "yolo_detect", "planner", "overlay").success
+
+
+def test_a_machine_that_has_lost_its_fonts_fails_the_variant_once_with_the_reason(
+    studio: Studio, pipeline: Pipeline, tmp_path: Path
+) -> None:
+    variant = studio.ready_variant(studio.job(), photograph())
+    assert not pipeline.run(variant, fonts=FontsResource(folders=[str(tmp_path / "unmounted")])).success
+    assert studio.state_of(variant) == ("overlay", "failed")
+    assert "unmounted does not exist; install a Hangul font" in str(studio.error(variant))
+    assert pipeline.run(variant).success

@@ -33,7 +33,7 @@ def instance(studio: Studio, database_url: str, tmp_path: Path) -> Iterator[dg.D
     """Dagster's tables beside ours and what steps print in files, as the service has them."""
     studio.execute("CREATE SCHEMA dagster")
     (tmp_path / "dagster").mkdir()
-    url = Settings(database_url=database_url).dagster_database_url
+    url = Settings(database_url=database_url).dagster_url
     config = {
         "compute_logs": {
             "module": "orchestration.compute_logs",

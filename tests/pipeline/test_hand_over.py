@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 from sqlalchemy import text
 
+from resources.images import ImageStore
 from resources.postgres.database import Database
 from resources.postgres.queries import named
 from resources.wiring import SensorSettings
@@ -40,7 +41,7 @@ class Copies:
 
     def tick(self, name: str, timeouts: TickTimeouts = SHORT) -> "Future[dg.SensorResult]":
         context = dg.build_sensor_context(instance=self._instance)
-        return self._pool.submit(wait_and_request, context, self._db, name, timeouts)
+        return self._pool.submit(wait_and_request, context, self._db, name, timeouts=timeouts)
 
     def until_waiting(self, holders: int, queued: int) -> None:
         until("copies that queue", lambda: self._counted("AND wait_event = 'advisory'") == queued)
@@ -128,7 +129,34 @@ def test_the_service_that_stops_ends_the_tick_and_those_that_wait_for_the_lock(
     copies.until_waiting(holders=1, queued=2)
     db.notify_shutdown()
     reasons = {tick.result().skip_reason for tick in ticks}
-    assert {reason.skip_message for reason in reasons if reason} == {"The service stops."}
+    assert {reason.skip_message for reason in reasons if reason} == {
+        "The service stops, or its daemon was started again."
+    }
+
+
+def test_a_tick_whose_daemon_died_while_it_waited_for_the_lock_requests_nothing(
+    db: Database, studio: Studio, copies: Copies
+) -> None:
+    holder = copies.tick("new_variants")
+    copies.until_waiting(holders=1, queued=0)
+    waiting = copies.tick("new_variants_2")
+    copies.until_waiting(holders=1, queued=1)
+    studio.execute("ALTER TABLE jobs_variants DISABLE TRIGGER announce_variant_state")
+    studio.variant(studio.job())
+    db.notify_shutdown()
+    assert requested(holder.result()) == requested(waiting.result()) == []
+    assert studio.row("SELECT count(*) FROM variant_requests")[0] == 0
+
+
+def test_what_a_dead_daemon_was_asked_for_may_be_requested_by_any_sensor_five_seconds_later(
+    studio: Studio, db: Database, instance: dg.DagsterInstance
+) -> None:
+    variant = studio.variant(studio.job())
+    assert requested(request_waiting_variants(instance, db, "new_variants")) == [variant]
+    assert db.run_requests.release() == 1
+    assert requested(request_waiting_variants(instance, db, "new_variants_2")) == []
+    studio.execute("UPDATE variant_requests SET requested_at = requested_at - interval '5 seconds'")
+    assert requested(request_waiting_variants(instance, db, "new_variants_2")) == [variant]
 
 
 def test_of_copies_that_read_at_the_same_moment_one_requests_each_variant(
@@ -204,9 +232,7 @@ def test_a_state_whose_run_is_over_is_not_requested_again_by_its_own_sensor_eith
     studio.variant(studio.job())
     run_for(instance, request_waiting_variants(instance, db, "new_variants"), status)
     assert requested(request_waiting_variants(instance, db, "new_variants")) == []
-    assert studio.row("SELECT run_outcome FROM variant_requests")[0] == (
-        "terminated" if status is dg.DagsterRunStatus.CANCELED else "ended"
-    )
+    assert studio.row("SELECT run_outcome FROM variant_requests")[0] == "ended"
 
 
 def test_variants_whose_runs_were_terminated_do_not_keep_new_ones_waiting(
@@ -222,17 +248,25 @@ def test_variants_whose_runs_were_terminated_do_not_keep_new_ones_waiting(
 
 
 def test_without_copies_the_sensor_polls(studio: Studio, db: Database, instance: dg.DagsterInstance) -> None:
-    resources = {"db": db, "sensor_settings": SensorSettings(copies=0, throttle=True)}
+    resources = {
+        "db": db,
+        "images": ImageStore(studio.asset_root),
+        "sensor_settings": SensorSettings(copies=0, throttle=True),
+    }
     result = new_variants(dg.build_sensor_context(instance=instance, resources=resources))
     assert isinstance(result, dg.SensorResult)
     assert result.skip_reason is not None
     assert studio.row(f"SELECT count(*) {LISTENERS}")[0] == 0
 
 
-def test_a_copy_that_the_setting_leaves_out_says_so(db: Database, instance: dg.DagsterInstance) -> None:
+def test_a_copy_that_the_setting_leaves_out_says_so(studio: Studio, db: Database, instance: dg.DagsterInstance) -> None:
     from sensors.new_variants import more_new_variants
 
-    resources = {"db": db, "sensor_settings": SensorSettings(copies=2, throttle=True)}
+    resources = {
+        "db": db,
+        "images": ImageStore(studio.asset_root),
+        "sensor_settings": SensorSettings(copies=2, throttle=True),
+    }
     result = more_new_variants[-1](dg.build_sensor_context(instance=instance, resources=resources))
     assert isinstance(result, dg.SensorResult)
     assert result.skip_reason is not None
@@ -281,7 +315,7 @@ def test_no_read_of_a_tick_walks_through_the_history(studio: Studio) -> None:
         "request_startable_variants": {"sensor": "new_variants", "in_flight": [], "most": 100, "kept_s": 60},
         "find_held_variants": {"in_flight": [], "most": 100},
         "find_unbegun_variants": {"in_flight": [], "most": 100},
-        "find_running_variants": {"older_than_s": 10, "most": 100},
+        "find_running_variants": {"older_than_s": 0, "most": 100},
         "find_unsettled_jobs": {"most": 100},
     }
     for name, parameters in reads.items():

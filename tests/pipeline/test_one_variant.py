@@ -1,12 +1,16 @@
 """One variant through the real stages, in this process."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 import dagster as dg
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from resources.ocr import Ocr
+from resources.postgres.claims import Claims
 from resources.postgres.database import Database
+from resources.postgres.values import JobProgress
 from stages.imaging.arrays import Picture
 from stages.pipeline import STAGE_NAMES
 from stages.values import LineRead, LineToRead, ModelInfo, Script
@@ -227,4 +231,32 @@ def test_an_engine_that_keeps_failing_is_a_failed_stage_and_no_low_score(studio:
     assert studio.error(variant) == "RuntimeError: the engine lost its session"
     assert studio.job_state(job)[1] == "failed"
     assert pipeline.run(variant, *STAGE_NAMES[5:]).success
+    assert studio.job_state(job) == ("iou_eval", "done")
+
+
+def test_a_variant_that_fails_says_at_the_check_where_and_why(studio: Studio, pipeline: Pipeline) -> None:
+    variant = studio.ready_variant(studio.job(copy=""), photograph())
+    assert not pipeline.run(variant).success
+    [said] = pipeline.instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(dg.AssetKey("iou_eval"), "job_completion"), limit=9
+    )
+    assert said.event is not None
+    evaluation = said.event.get_dagster_event().asset_check_evaluation_data
+    assert evaluation.partition == str(variant)
+    assert str(evaluation.description).startswith("not complete: failed at planner: no ad copy for job")
+
+
+def test_a_connection_lost_while_the_variant_is_completed_does_not_fail_the_run(
+    studio: Studio, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    completed = Claims.complete
+
+    def lost_after_it(self: Claims, variant: UUID) -> JobProgress:
+        progress = completed(self, variant)
+        monkeypatch.setattr(Claims, "complete", completed)
+        raise OperationalError("SELECT", {}, Exception(f"server closed the connection after {progress}"))
+
+    monkeypatch.setattr(Claims, "complete", lost_after_it)
+    job = studio.job()
+    assert pipeline.run(studio.ready_variant(job, photograph())).success
     assert studio.job_state(job) == ("iou_eval", "done")

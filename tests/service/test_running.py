@@ -18,15 +18,9 @@ from sqlalchemy.pool import NullPool
 from resources.settings import PROJECT, Settings
 from service import postgres
 from service.__main__ import main
-from service.running import (
-    ServiceError,
-    free_port,
-    port_note,
-    prepare_database,
-    running_environment,
-    start,
-    stop,
-)
+from service.commands import ServiceError
+from service.database import prepare_database
+from service.running import free_port, port_note, running_environment, start, stop
 from service.state import Process, Record, State
 from testing.databases import new_database
 from testing.waiting import until
@@ -100,7 +94,7 @@ def test_a_setting_that_cannot_be_used_starts_nothing_not_even_the_database(
 def test_a_migration_that_fails_leaves_no_embedded_database_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.running.prepare_database", lambda _: 1 / 0)
+    monkeypatch.setattr("service.running.prepare_database", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         start(Settings(state_folder=tmp_path, database_url=None))
     assert (State(tmp_path).postgres / "data").exists()

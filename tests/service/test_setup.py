@@ -1,14 +1,18 @@
 """scripts/setup on machines that lack something; its tools are replaced by ones that only note how they were called."""
 
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from resources.settings import PROJECT
+from testing.waiting import until
 
 
 class Machine:
@@ -37,12 +41,17 @@ class Machine:
         path.write_text(f'#!/bin/sh\necho "{name} $*" >> "{self.calls}"\n{script}\n')
         path.chmod(0o755)
 
-    def setup(self, *parts: str) -> tuple[int, str, list[str]]:
+    def environment(self, python: str | None = "python3") -> dict[str, str]:
+        """What set-up is started with; `python` is the tool that PYTHON names."""
+        named = {} if python is None else {"PYTHON": str(self.tools / python)}
+        return {"PATH": f"{self.tools}:{os.environ['PATH']}", **named}
+
+    def setup(self, *parts: str, python: str | None = "python3") -> tuple[int, str, list[str]]:
         """Exit status, what it said, and the calls of the replaced tools but for ldconfig."""
         self.calls.write_text("")
         done = subprocess.run(
             [self.checkout / "scripts" / "setup", *parts],
-            env={"PATH": f"{self.tools}:{os.environ['PATH']}", "PYTHON": str(self.tools / "python3")},
+            env=self.environment(python),
             capture_output=True,
             text=True,
         )
@@ -50,14 +59,25 @@ class Machine:
         return done.returncode, done.stderr, calls
 
 
+REAL = Path(sys.base_exec_prefix, "bin", "python3").resolve()
+# Makes an environment of the files that set-up looks at; a real one takes seconds.
+QUICK = f"""case "$*" in
+"-m venv --clear .venv") rm -rf .venv; mkdir -p .venv/bin; echo "executable = {REAL}" >.venv/pyvenv.cfg
+    cp "$0" .venv/bin/python;;
+"-m pip --version") ;;
+*) exec {REAL} "$@";;
+esac"""
+
+
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
     machine = Machine(tmp_path)
-    machine.tool("python3", f'exec "{sys.base_exec_prefix}/bin/python3" "$@"')
+    machine.tool("python3", QUICK)
     return machine
 
 
 def test_it_installs_the_whole_lock_without_resolving_anything_and_only_once(machine: Machine) -> None:
+    machine.tool("python3", f'exec {REAL} "$@"')
     status, said, calls = machine.setup()
     assert (status, said) == (0, "installing the packages of constraints.txt into .venv\n")
     assert {call.split(" --compile")[0] for call in calls} == {"uv pip install --python .venv/bin/python"}
@@ -93,6 +113,66 @@ def test_an_installation_that_failed_is_tried_again(machine: Machine) -> None:
     machine.tool("uv", "")
     status, _, calls = machine.setup()
     assert (status, len(calls)) == (0, 2)
+
+
+def test_a_python_has_to_be_named_only_once(machine: Machine) -> None:
+    machine.setup()
+    machine.tool("python3", 'case $1 in --version) echo "Python 3.10.1";; *) exit 1;; esac')
+    assert machine.setup(python=None) == (0, "", [])
+    machine.checkout = machine.checkout.rename(machine.checkout.with_name("moved"))
+    assert machine.setup(python=None)[0] == 0
+
+
+def test_another_python_that_is_named_gets_an_environment_of_its_own(machine: Machine) -> None:
+    machine.setup()
+    (machine.checkout / ".venv" / "old").touch()
+    assert machine.setup() == (0, "", [])
+    assert (machine.checkout / ".venv" / "old").exists()
+    configuration = machine.checkout / ".venv" / "pyvenv.cfg"
+    configuration.write_text(re.sub("executable = .*", "executable = /bin/sh", configuration.read_text()))
+    assert machine.setup()[0] == 0
+    assert not (machine.checkout / ".venv" / "old").exists()
+
+
+def test_a_ctrl_c_is_heard_at_once_and_nothing_goes_on(machine: Machine) -> None:
+    machine.tool("uv", "exec sleep 60")
+    command = [machine.checkout / "scripts" / "setup"]
+    with subprocess.Popen(command, env=machine.environment(), stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "installing the packages of constraints.txt into .venv\n"
+        until("uv runs", lambda: "uv" in machine.calls.read_text() if machine.calls.exists() else False)
+        [installing] = psutil.Process(process.pid).children()
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=5)[1]
+    assert said == "\ninterrupted; run the same command again, it goes on from here\n"
+    assert process.returncode == 130
+    installing.wait(timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("tool", "words"),
+    [
+        ("error: Failed to fetch: dns error", "The package index does not answer: installing packages failed. Check"),
+        ("NewConnectionError: Failed to establish", "The package index does not answer: installing packages failed."),
+        ("OSError: [Errno 28] No space left on device", "The disk is full: installing packages failed. Free some"),
+        ("error: one is broken", "error: one is broken\ninstalling packages failed; its last words stand above."),
+    ],
+)
+def test_a_failed_installation_is_said_in_one_line(machine: Machine, tool: str, words: str) -> None:
+    machine.tool("uv", f"echo '{tool}' >&2; exit 1")
+    status, said, _ = machine.setup()
+    assert status == 1
+    assert said.removeprefix("installing the packages of constraints.txt into .venv\n").startswith(words)
+
+
+def test_a_checkout_that_may_not_be_written_is_named_with_the_way_out(machine: Machine) -> None:
+    # A test may run as root, who may write everywhere: the shell's own answer is replaced.
+    script = machine.checkout / "scripts" / "setup"
+    script.write_text(script.read_text().replace('[ -w "$folder" ] && return', "true"))
+    status, said, calls = machine.setup()
+    assert (status, calls) == (1, [])
+    assert said.startswith(f"{machine.checkout} may not be written by ")
+    assert said.endswith("Make the checkout writable, or make .venv a link to a folder that is.\n")
 
 
 def test_an_old_python_is_named_with_the_way_out(machine: Machine) -> None:
@@ -156,8 +236,9 @@ def test_the_programs_of_the_tests_are_fetched_once_and_only_when_asked_for(mach
     machine.tool("dpkg-deb", 'program=usr/bin/$(basename "$2" _1.deb); mkdir -p usr/bin; touch "$program"')
     assert [call for call in machine.setup()[2] if call.startswith("apt-get")] == []
     status, said, calls = machine.setup("test")
-    assert (status, calls) == (0, ["apt-get download -qq nginx", "apt-get download -qq caddy"])
-    assert said == "unpacking nginx into .venv/debian\nunpacking caddy into .venv/debian\n"
+    packages = ("nginx", "caddy", "pgbouncer", "libevent-2.1-7", "libc-ares2")
+    assert (status, calls) == (0, [f"apt-get download -qq {package}" for package in packages])
+    assert said == "".join(f"unpacking {package} into .venv/debian\n" for package in packages)
     assert machine.setup("test") == (0, "", [])
 
 

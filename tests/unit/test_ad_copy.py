@@ -12,6 +12,16 @@ def test_a_job_without_copy_is_named(copy: str | None) -> None:
         require_copy(copy, "42")
 
 
+@pytest.mark.parametrize(("characters", "is_taken"), [(1_000, True), (1_001, False)])
+def test_copy_of_more_than_1000_characters_is_refused(characters: int, is_taken: bool) -> None:
+    copy = "가" * characters
+    if is_taken:
+        assert require_copy(f" {copy} ", "42") == copy
+    else:
+        with pytest.raises(StageError, match="the ad copy of job 42 has 1,001 characters, more than 1,000; shorten it"):
+            require_copy(copy, "42")
+
+
 def test_copy_is_passed_on_without_white_space_around_it() -> None:
     assert require_copy(" 커피 \n", "42") == "커피"
 

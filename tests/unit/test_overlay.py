@@ -306,3 +306,12 @@ def test_the_panel_reaches_past_every_pixel_that_is_measured(fonts: Fonts) -> No
     changed = bounds(np.any(ad != image, axis=2))
     assert changed is not None
     assert changed[1] < layout.ink.y * 900 - 3
+
+
+def test_the_layout_says_what_was_left_out_of_the_copy(fonts: Fonts) -> None:
+    image = flat(480, 480)
+    clean, _ = render(image, planned(image), COPY, fonts, analysis())
+    hidden, ad = render(image, planned(image), f"\x07{COPY}\u202e", fonts, analysis())
+    assert hidden.warnings == ("2 control characters or marks of direction were left out of the copy",)
+    assert hidden.model_copy(update={"warnings": ()}) == clean
+    assert (ad == render(image, planned(image), COPY, fonts, analysis())[1]).all()

@@ -13,14 +13,7 @@ from resources.postgres.notifier import may_be_startable
 from resources.postgres.values import RequestedVariant
 from sensors.new_variants import TENANT_TAG, run_request
 from stages.pipeline import STAGE_NAMES
-from variant_assets.runs import (
-    RETRY_RUN_TAG,
-    WILL_RETRY_TAG,
-    awaits_retry,
-    outcome,
-    unfinished_runs,
-    variants_of,
-)
+from variant_assets.runs import asked_revision, is_terminated, unfinished_runs, variants_of
 
 Status = dg.DagsterRunStatus
 
@@ -36,41 +29,6 @@ def run_in(instance: dg.DagsterInstance, status: Status, **tags: str) -> dg.Dags
     return instance.create_run_for_job(job, status=status, tags={name.replace("__", "/"): tags[name] for name in tags})
 
 
-def failed(instance: dg.DagsterInstance, *, retry: dg.DagsterRun | None = None, will_retry: str = "") -> dg.DagsterRun:
-    run = run_in(instance, Status.FAILURE)
-    tags = {WILL_RETRY_TAG: will_retry, **({RETRY_RUN_TAG: retry.run_id} if retry else {})}
-    return run.with_tags({name: value for name, value in tags.items() if value})
-
-
-def test_a_failed_run_awaits_a_retry_that_dagster_has_announced(instance: dg.DagsterInstance) -> None:
-    assert awaits_retry(instance, failed(instance, will_retry="true"))
-    assert not awaits_retry(instance, failed(instance, will_retry="false"))
-    assert not awaits_retry(instance, failed(instance))
-
-
-@pytest.mark.parametrize(
-    ("status", "awaits"), [(Status.STARTED, True), (Status.STARTING, True), (Status.FAILURE, False)]
-)
-def test_a_failed_run_awaits_its_retry_until_that_has_ended(
-    instance: dg.DagsterInstance, status: Status, awaits: bool
-) -> None:
-    assert awaits_retry(instance, failed(instance, retry=run_in(instance, status), will_retry="true")) is awaits
-
-
-def test_a_retry_that_failed_may_itself_await_a_retry(instance: dg.DagsterInstance) -> None:
-    second = run_in(instance, Status.STARTED)
-    first = run_in(instance, Status.FAILURE)
-    instance.add_run_tags(first.run_id, {RETRY_RUN_TAG: second.run_id})
-    assert awaits_retry(instance, failed(instance, retry=first))
-
-
-def test_a_retry_that_was_deleted_is_not_awaited(instance: dg.DagsterInstance) -> None:
-    gone = run_in(instance, Status.STARTED)
-    run = failed(instance, retry=gone, will_retry="true")
-    instance.delete_run(gone.run_id)
-    assert not awaits_retry(instance, run)
-
-
 def test_a_run_that_was_created_and_not_submitted_is_forgotten_after_a_minute(instance: dg.DagsterInstance) -> None:
     created, begun = run_in(instance, Status.NOT_STARTED), run_in(instance, Status.STARTING)
     run_in(instance, Status.SUCCESS)
@@ -84,8 +42,22 @@ def test_a_run_that_was_created_and_not_submitted_is_forgotten_after_a_minute(in
 
 
 def test_a_terminated_run_and_one_that_ended_otherwise_are_told_apart(instance: dg.DagsterInstance) -> None:
-    assert outcome(run_in(instance, Status.CANCELED)) == "terminated"
-    assert outcome(run_in(instance, Status.FAILURE)) == "ended"
+    assert is_terminated(run_in(instance, Status.CANCELED))
+    assert not is_terminated(run_in(instance, Status.FAILURE))
+
+
+def test_a_run_knows_the_state_that_its_sensor_asked_for(instance: dg.DagsterInstance) -> None:
+    run = run_in(instance, Status.STARTED, dagster__run_key=f"{uuid4()}:41")
+    assert asked_revision(run) == 41
+    assert asked_revision(run_in(instance, Status.STARTED)) is None
+    copied = {"dagster/run_key": run.tags["dagster/run_key"]}
+    again = instance.create_run_for_job(
+        dg.GraphDefinition(name="variant_pipeline").to_job(),
+        parent_run_id=run.run_id,
+        root_run_id=run.run_id,
+        tags=copied,
+    )
+    assert asked_revision(again) is None
 
 
 def test_a_run_works_on_the_variant_of_its_partition_if_it_has_one(instance: dg.DagsterInstance) -> None:

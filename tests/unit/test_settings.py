@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from sqlalchemy import make_url
 
 from resources.settings import PROJECT, SettingError, Settings, StateSettings, settings_page
 
@@ -17,10 +18,18 @@ def test_every_spelling_of_a_postgresql_url_names_the_driver(scheme: str) -> Non
 
 
 def test_dagster_has_its_tables_in_a_schema_of_its_own() -> None:
-    assert Settings(database_url=URL).dagster_database_url.endswith("/ads?options=-csearch_path%3Ddagster")
+    assert Settings(database_url=URL).dagster_url.endswith("/ads?options=-csearch_path%3Ddagster")
+
+
+@pytest.mark.parametrize("written", ["p:a/s?s", "p%3Aa%2Fs%3Fs"])
+def test_a_password_may_have_every_character_and_only_an_at_sign_must_be_written_otherwise(written: str) -> None:
+    url = Settings(database_url=f"postgresql://shop@server:{written}@h/ads").require_database_url()
+    assert (make_url(url).username, make_url(url).password, make_url(url).host) == ("shop@server", "p:a/s?s", "h")
 
 
 def test_secrets_are_not_shown_to_people() -> None:
+    everywhere = Settings(database_url=f"{URL}?password=secret&sslpassword=secret")
+    assert everywhere.database_for_people == "postgresql+psycopg2://shop:***@db.example:5433/ads"
     settings = Settings(database_url=URL, vlm_api_key="sk-secret")
     assert settings.database_for_people == "postgresql+psycopg2://shop:***@db.example:5433/ads"
     assert "secret" not in f"{settings!r} {settings}"
@@ -32,9 +41,18 @@ def test_secrets_are_not_shown_to_people() -> None:
         ("DATABASE_URL", "not a url", "DATABASE_URL is not a database URL"),
         ("DATABASE_URL", "postgresql://shop:secret@h:port/ads", "DATABASE_URL is not a database URL"),
         ("DATABASE_URL", "mysql://shop:secret@h/ads", r"DATABASE_URL=mysql://shop:\*\*\*@h/ads is not a PostgreSQL"),
+        ("DATABASE_URL", "mysql://h/ads?password=secret", "DATABASE_URL=mysql://h/ads is not a PostgreSQL"),
+        ("DATABASE_URL", "postgresql://shop:se@cret@h/ads", "DATABASE_URL has more than one @; .* @ as %40"),
+        ("DATABASE_URL", "postgresql://shop:p@/secret@h/ads", "DATABASE_URL has more than one @"),
+        ("DATABASE_URL", "postgresql://shop:p@s:secret@h/ads", "DATABASE_URL is not a database URL; .* : as %3A"),
+        ("DATABASE_URL", "postgresql://shop:p@x#secret?@h/ads", "DATABASE_URL has more than one @"),
         ("WEBSERVER_PORT", "http", "WEBSERVER_PORT='http' is not a whole number from 1 to 65535"),
         ("WEBSERVER_PORT", "99999", "WEBSERVER_PORT='99999' is not a whole number from 1 to 65535"),
         ("MAX_IMAGE_PIXELS", "0", "MAX_IMAGE_PIXELS='0' is not a whole number from 1 up"),
+        ("IMAGE_FORMATS", "PNG,EPS", "IMAGE_FORMATS has 'EPS'; use some of: PNG, JPEG, WEBP, GIF, BMP, TIFF"),
+        ("VLM_URL", "shop:secret@vlm/v1", "VLM_URL is not a web address; write http://host:8000/v1"),
+        ("VLM_URL", "http://shop:secret@vlm:port/v1", "VLM_URL is not a web address"),
+        ("VLM_PROXY", "ftp://shop:secret@proxy", "VLM_PROXY is not a web address"),
         ("VLM", "gpt", "VLM='gpt' is not known; use one of: embedded, local, endpoint"),
         ("PRELOAD_MODELS", "maybe", "PRELOAD_MODELS='maybe' is not known; use one of: true, false"),
         ("WEB_HOSTS", "ads.example, *", r"WEB_HOSTS has '\*', which is not a host name, for example ads\.example\.com"),
@@ -120,6 +138,17 @@ def test_an_empty_variable_leaves_the_env_file_its_value(env_file: Path, monkeyp
     env_file.write_text("OCR=paddle\n")
     monkeypatch.setenv("OCR", "")
     assert Settings().ocr == "paddle"
+
+
+def test_an_env_file_of_another_editor_is_read_from_its_first_line(env_file: Path) -> None:
+    env_file.write_bytes("OCR=paddle\r\nTHROTTLE=off\r\n".encode("utf-8-sig"))
+    assert (Settings().ocr, Settings().throttle) == ("paddle", "off")
+
+
+def test_an_env_file_that_cannot_be_read_is_named_with_the_way_out(env_file: Path) -> None:
+    env_file.write_bytes("# 가게\nOCR=paddle\n".encode("cp949"))
+    with pytest.raises(SettingError, match=r"\.env cannot be read \(.*\); save it as UTF-8"):
+        Settings()
 
 
 def test_the_env_file_cannot_set_what_cannot_be_used(env_file: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 import re
-import shutil
 import socket
 import ssl
 import subprocess
@@ -21,6 +20,7 @@ import pytest
 from resources.settings import PROJECT
 from service.running import free_port
 from testing.browser import chromium
+from testing.debian import program
 from testing.foreign_page import attack, changes, foreign_site, shows, subscribed
 from testing.webserver import Served, guarded, serving
 
@@ -50,13 +50,6 @@ def replaced(text: str, **changed: str) -> str:
         assert text.count(old) == 1, old
         text = text.replace(old, new)
     return text
-
-
-def program(name: str) -> str:
-    folders = [str(PROJECT / ".venv" / "debian" / "usr" / kind) for kind in ("bin", "sbin")]
-    found = shutil.which(name, path=os.pathsep.join([*folders, os.environ["PATH"]]))
-    assert found is not None, f"there is no {name}; run `scripts/setup test`"
-    return found
 
 
 def nginx(folder: Path, port: int, ui_port: int) -> list[str]:
