@@ -6,8 +6,8 @@ SAMPLE ?= 200
 SEED ?= 1
 
 .PHONY: help setup models demo up down sql dev test test-core test-dagster mutants chaos hostile lint hooks pins audit \
-	licences bench \
-	migrate parallel doctor delete-job
+	licences bench migrate release parallel doctor \
+	delete-job
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,9 +33,12 @@ sql: setup  ## psql on the service's database; it reads SQL from a pipe too
 dev: setup  ## `dagster dev` on a database and an instance of its own, which the service does not notice
 	@$(PYTHON_RUN) -m service dev
 
-migrate: setup  ## bring the database of DATABASE_URL to the current schema
-	@$(PYTHON_RUN) -m resources.postgres.migrations
-	@$(PYTHON_RUN) -m service.dagster_tables
+migrate: setup  ## bring the database of DATABASE_URL to the current schema; PLAN=1 only says what would happen
+	@$(PYTHON_RUN) -m resources.postgres.migrations $(if $(PLAN),--plan)
+	@$(if $(PLAN),true,$(PYTHON_RUN) -m service.dagster_tables)
+
+release: setup  ## N=100: start so many of the old variants that are held since the database was adopted
+	@$(PYTHON_RUN) -m resources.postgres.release $(N)
 
 delete-job: setup  ## JOB=id: delete a job with its rows, pictures, partitions, runs and logs
 	@$(PYTHON_RUN) -m service delete-job $(JOB)
@@ -47,8 +50,8 @@ test: models  ## all tests, on two cores, and how much of the code they reach
 	@scripts/setup test
 	@$(PYTHON_RUN) -m pytest -q -n 2 --dist loadfile --cov --cov-report=term:skip-covered
 
-test-core: setup  ## all tests but those of the models, and those in a browser
-	@$(PYTHON_RUN) -m pytest -q --ignore tests/models --ignore tests/web
+test-core: setup  ## all tests but those of the models, those in a browser, and those on Debian's PostgreSQL
+	@$(PYTHON_RUN) -m pytest -q --ignore tests/models --ignore tests/web --ignore tests/database/test_debian_postgres.py
 
 mutants: setup  ## SAMPLE=200 SEED=1: change one operator at a time, and count what the unit tests notice
 	@$(PYTHON_RUN) -m testing.mutants --sample $(SAMPLE) --seed $(SEED)

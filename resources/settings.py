@@ -217,6 +217,13 @@ class Settings(StateSettings):
     asset_root: ProjectPath = _setting(
         ".service/assets", "the folder that `/assets/...` URLs lie below", allowed="a folder"
     )
+    adopt_start_days: float = _setting(
+        1.0,
+        "when a database of the predecessor is adopted, its variants of so many days start by themselves; older ones"
+        " are held until `make release`",
+        ge=0,
+        allowed="0 or more",
+    )
     webserver_port: int = _setting(
         3000, "where the Dagster UI listens on 127.0.0.1; if it is taken, the next free port", ge=1, le=65535
     )

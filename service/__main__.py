@@ -105,7 +105,9 @@ def _delete_jobs(given: argparse.Namespace) -> int:
 def _prepared_environment(settings: Settings) -> dict[str, str]:
     """The environment for Dagster's commands where no service runs; the database is ready for them."""
     variables = environment(settings)
-    prepare_database(variables["DATABASE_URL"], variables["DAGSTER_DATABASE_URL"])
+    prepare_database(
+        variables["DATABASE_URL"], variables["DAGSTER_DATABASE_URL"], adopt_start_days=settings.adopt_start_days
+    )
     return variables
 
 

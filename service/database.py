@@ -11,8 +11,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from orchestration.schema_url import in_schema
+from resources.postgres.adoption import MigrationRefused
 from resources.postgres.migrations import migrate
-from resources.settings import DAGSTER_SCHEMA
+from resources.settings import DAGSTER_SCHEMA, shown_url
 from service.commands import ServiceError
 
 _CONNECTED_WITHIN_S = 10
@@ -24,7 +25,7 @@ _DIRECT = (
 )
 
 
-def prepare_database(database_url: str, dagster_url: str | None = None) -> list[str]:
+def prepare_database(database_url: str, dagster_url: str | None = None, *, adopt_start_days: float = 1.0) -> list[str]:
     """Checks both ways into the database, creates the schema for Dagster's own tables and migrates ours.
 
     Returns the names of the migrations that were applied. Raises ServiceError.
@@ -43,7 +44,7 @@ def prepare_database(database_url: str, dagster_url: str | None = None) -> list[
             )
         _require_dagster_schema(connection)
     with _refusals("DATABASE_URL", make_url(database_url)):
-        return migrate(database_url)
+        return migrate(database_url, adopt_start_days=adopt_start_days)
 
 
 @contextmanager
@@ -58,6 +59,8 @@ def _used(setting: str, url: str) -> Iterator[Connection]:
 def _refusals(setting: str, url: URL) -> Iterator[None]:
     try:
         yield
+    except MigrationRefused as error:
+        raise ServiceError(f"cannot migrate {shown_url(url)}: {error}") from None
     except DBAPIError as error:
         reason = str(error.orig).strip()
         if "unsupported startup parameter" in reason:

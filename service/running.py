@@ -107,7 +107,9 @@ def _start(settings: Settings, state: State) -> Record:
     require_runnable(settings)
     web_port = free_port(settings.webserver_port)
     variables = environment(settings)
-    prepare_database(variables["DATABASE_URL"], variables["DAGSTER_DATABASE_URL"])
+    prepare_database(
+        variables["DATABASE_URL"], variables["DAGSTER_DATABASE_URL"], adopt_start_days=settings.adopt_start_days
+    )
     try:
         renewals_seen = renewals_without_other_service(variables["DATABASE_URL"], state.folder)
     except AnotherServiceError as error:

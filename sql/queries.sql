@@ -44,9 +44,10 @@ SELECT * FROM complete_variant(CAST(:variant AS uuid));
 
 -- name: save_vlm_analyze
 -- The analysis: one current trace per variant.
-INSERT INTO vlm_traces (job_id, job_variants_id, provider, operation_type, request, response, latency_ms, revision)
+INSERT INTO vlm_traces (job_id, job_variants_id, provider, operation_type, request, response, latency_ms, revision,
+                        is_current)
 VALUES (CAST(:job AS uuid), CAST(:variant AS uuid), CAST(:result AS jsonb) -> 'model' ->> 'provider', 'analyze',
-        CAST(:request AS jsonb), CAST(:result AS jsonb), :latency_ms, :revision)
+        CAST(:request AS jsonb), CAST(:result AS jsonb), :latency_ms, :revision, true)
 ON CONFLICT (job_variants_id, operation_type) WHERE is_current DO UPDATE
 SET provider = excluded.provider, request = excluded.request, response = excluded.response,
     latency_ms = excluded.latency_ms, revision = excluded.revision, updated_at = clock_timestamp();
@@ -70,9 +71,9 @@ WITH result AS (
                          (value -> 'size' ->> 'height_px')::numeric AS h) AS size
 )
 INSERT INTO yolo_runs (job_id, job_variants_id, image_asset_id, forbidden_mask_url, model_name, detection_count,
-                       result, latency_ms, revision)
+                       result, latency_ms, revision, is_current)
 SELECT CAST(:job AS uuid), CAST(:variant AS uuid), CAST(:image AS uuid), :artifact_url, value -> 'model' ->> 'model',
-       jsonb_array_length(value -> 'objects'), value, :latency_ms, :revision
+       jsonb_array_length(value -> 'objects'), value, :latency_ms, :revision, true
 FROM result
 ON CONFLICT (job_variants_id) WHERE is_current DO UPDATE
 SET image_asset_id = excluded.image_asset_id, forbidden_mask_url = excluded.forbidden_mask_url,
@@ -81,9 +82,10 @@ SET image_asset_id = excluded.image_asset_id, forbidden_mask_url = excluded.forb
 
 -- name: save_planner
 -- The ranked proposals and the picture of them.
-INSERT INTO planner_proposals (image_asset_id, job_variants_id, prompt, layout, picture_url, latency_ms, revision)
+INSERT INTO planner_proposals (image_asset_id, job_variants_id, prompt, layout, picture_url, latency_ms, revision,
+                               is_current)
 VALUES (CAST(:image AS uuid), CAST(:variant AS uuid), CAST(:result AS jsonb) #>> '{proposals,0,words}',
-        CAST(:result AS jsonb), :artifact_url, :latency_ms, :revision)
+        CAST(:result AS jsonb), :artifact_url, :latency_ms, :revision, true)
 ON CONFLICT (job_variants_id) WHERE is_current DO UPDATE
 SET image_asset_id = excluded.image_asset_id, prompt = excluded.prompt, layout = excluded.layout,
     picture_url = excluded.picture_url, latency_ms = excluded.latency_ms, revision = excluded.revision,
@@ -119,11 +121,11 @@ WITH result AS (
     WHERE v.job_variants_id = CAST(:variant AS uuid)
 )
 INSERT INTO overlay_layouts (proposal_id, job_variants_id, layout, x_ratio, y_ratio, width_ratio, height_ratio,
-                             latency_ms, revision)
+                             latency_ms, revision, is_current)
 SELECT p.proposal_id, CAST(:variant AS uuid), value,
        (value -> 'ink' ->> 'x')::numeric, (value -> 'ink' ->> 'y')::numeric,
        (value -> 'ink' ->> 'width')::numeric, (value -> 'ink' ->> 'height')::numeric,
-       :latency_ms, :revision
+       :latency_ms, :revision, true
 FROM result LEFT JOIN planner_proposals p ON p.job_variants_id = CAST(:variant AS uuid) AND p.is_current
 ON CONFLICT (job_variants_id) WHERE is_current DO UPDATE
 SET proposal_id = excluded.proposal_id, layout = excluded.layout, x_ratio = excluded.x_ratio,
@@ -133,15 +135,18 @@ SET proposal_id = excluded.proposal_id, layout = excluded.layout, x_ratio = excl
 -- name: save_vlm_judge
 -- The judgement as an evaluation, and its trace.
 WITH trace AS (
-    INSERT INTO vlm_traces (job_id, job_variants_id, provider, operation_type, request, response, latency_ms, revision)
+    INSERT INTO vlm_traces (job_id, job_variants_id, provider, operation_type, request, response, latency_ms, revision,
+                            is_current)
     VALUES (CAST(:job AS uuid), CAST(:variant AS uuid), CAST(:result AS jsonb) -> 'model' ->> 'provider', 'judge',
-            CAST(:request AS jsonb), CAST(:result AS jsonb), :latency_ms, :revision)
+            CAST(:request AS jsonb), CAST(:result AS jsonb), :latency_ms, :revision, true)
     ON CONFLICT (job_variants_id, operation_type) WHERE is_current DO UPDATE
     SET provider = excluded.provider, request = excluded.request, response = excluded.response,
         latency_ms = excluded.latency_ms, revision = excluded.revision, updated_at = clock_timestamp()
 )
-INSERT INTO evaluations (job_id, job_variants_id, overlay_id, evaluation_type, metrics, latency_ms, revision)
-SELECT CAST(:job AS uuid), o.job_variants_id, o.overlay_id, 'llava_judge', CAST(:result AS jsonb), :latency_ms, :revision
+INSERT INTO evaluations (job_id, job_variants_id, overlay_id, evaluation_type, metrics, latency_ms, revision,
+                         is_current)
+SELECT CAST(:job AS uuid), o.job_variants_id, o.overlay_id, 'llava_judge', CAST(:result AS jsonb), :latency_ms,
+       :revision, true
 FROM overlay_layouts o WHERE o.job_variants_id = CAST(:variant AS uuid) AND o.is_current
 ON CONFLICT (job_variants_id, evaluation_type) WHERE is_current DO UPDATE
 SET overlay_id = excluded.overlay_id, metrics = excluded.metrics, latency_ms = excluded.latency_ms,
@@ -149,9 +154,10 @@ SET overlay_id = excluded.overlay_id, metrics = excluded.metrics, latency_ms = e
 
 -- name: save_evaluation
 -- One measurement of the finished ad: ocr, readability or iou.
-INSERT INTO evaluations (job_id, job_variants_id, overlay_id, evaluation_type, metrics, latency_ms, revision)
+INSERT INTO evaluations (job_id, job_variants_id, overlay_id, evaluation_type, metrics, latency_ms, revision,
+                         is_current)
 SELECT CAST(:job AS uuid), o.job_variants_id, o.overlay_id, replace(:stage, '_eval', ''), CAST(:result AS jsonb),
-       :latency_ms, :revision
+       :latency_ms, :revision, true
 FROM overlay_layouts o WHERE o.job_variants_id = CAST(:variant AS uuid) AND o.is_current
 ON CONFLICT (job_variants_id, evaluation_type) WHERE is_current DO UPDATE
 SET overlay_id = excluded.overlay_id, metrics = excluded.metrics, latency_ms = excluded.latency_ms,
@@ -163,7 +169,37 @@ UPDATE jobs_variants SET verdict = CAST(:verdict AS jsonb) WHERE job_variants_id
 
 -- name: any_startable_variant
 -- Whether any variant is startable, also if its run is in flight. A waiting sensor asks this every few seconds.
-SELECT EXISTS (SELECT 1 FROM jobs_variants WHERE is_startable(current_step, status));
+SELECT EXISTS (SELECT 1 FROM jobs_variants WHERE is_startable(current_step, status) AND old_work IS NULL)
+    OR EXISTS (SELECT 1 FROM jobs_variants WHERE old_work = 'released');
+
+-- name: admit_released_work
+-- Released old work becomes startable while few variants have a run or wait for one: new work goes first.
+UPDATE jobs_variants SET old_work = NULL
+WHERE job_variants_id IN (
+    SELECT job_variants_id FROM jobs_variants
+    WHERE old_work = 'released'
+    ORDER BY state_revision
+    LIMIT greatest(0, CAST(:room AS int) - cardinality(CAST(:in_flight AS uuid[])) - (
+        SELECT count(*) FROM (
+            SELECT FROM jobs_variants
+            WHERE is_startable(current_step, status) AND old_work IS NULL
+              AND job_variants_id <> ALL (CAST(:in_flight AS uuid[]))
+            LIMIT CAST(:room AS int)) AS waiting))
+    FOR UPDATE SKIP LOCKED)
+RETURNING job_variants_id;
+
+-- name: release_old_work
+-- An operator starts old work that is held, the newest first. Returns how many variants were released.
+SELECT release_old_work(CAST(:most AS int));
+
+-- name: count_unknown_states
+-- How many variants are in a state that nobody knows.
+SELECT count(*) FROM unknown_variant_states;
+
+-- name: count_held_work
+-- How many variants are held and would start when they are released.
+SELECT count(*) FROM jobs_variants
+WHERE old_work = 'held' AND (is_startable(current_step, status) OR is_at_work(current_step, status));
 
 -- name: request_startable_variants
 -- Finds variants that wait for a run, and records that this sensor requests their runs.
@@ -188,7 +224,7 @@ RETURNING job_variants_id;
 SELECT job_variants_id, state_revision, claimed_by AS held_by,
        variant_start_stage(job_variants_id, current_step, status) AS start_stage
 FROM jobs_variants
-WHERE is_startable(current_step, status) AND claimed_by IS NOT NULL AND claim_revision IS NOT NULL
+WHERE is_startable(current_step, status) AND old_work IS NULL AND claimed_by IS NOT NULL AND claim_revision IS NOT NULL
   AND job_variants_id <> ALL (CAST(:in_flight AS uuid[]))
 ORDER BY state_revision
 LIMIT :most;
@@ -200,7 +236,7 @@ SELECT v.job_variants_id, v.state_revision,
        variant_start_stage(v.job_variants_id, v.current_step, v.status) AS start_stage
 FROM jobs_variants v
 JOIN variant_requests r ON r.job_variants_id = v.job_variants_id AND r.state_revision = v.state_revision
-WHERE is_startable(v.current_step, v.status)
+WHERE is_startable(v.current_step, v.status) AND v.old_work IS NULL
   AND v.updated_at < clock_timestamp() - requeue_pause(r.requeues)
   AND v.job_variants_id <> ALL (CAST(:in_flight AS uuid[]))
 ORDER BY v.state_revision
@@ -215,14 +251,15 @@ SELECT pg_notify('job_variant_sensors', 'shutdown');
 -- ago.
 SELECT job_variants_id, current_step, claimed_by
 FROM jobs_variants
-WHERE is_at_work(current_step, status)
+WHERE is_at_work(current_step, status) AND old_work IS NULL
   AND updated_at < clock_timestamp() - make_interval(secs => :older_than_s)
 ORDER BY updated_at
 LIMIT :most;
 
 -- name: find_unsettled_jobs
 -- Jobs noted by a trigger, when they are ours or gone; and of two hundred others in our hands those whose variants have
--- all ended: somebody has handed them over again. Which two hundred is left to chance, so that each has its turn.
+-- all ended: somebody has handed them over again. Which two hundred is left to chance, so that each has its turn. Jobs
+-- with nothing but old work stay as they were found.
 WITH random_place AS (
     SELECT min(pk) + floor(random() * (max(pk) - min(pk) + 1)) AS pk FROM jobs WHERE is_in_our_hands(current_step, status)
 ), looked_at AS (
@@ -242,7 +279,8 @@ UNION
 SELECT l.job_id
 FROM looked_at l
 CROSS JOIN LATERAL (
-    SELECT bool_and(has_ended(v.current_step, v.status)) AS all_ended FROM jobs_variants v WHERE v.job_id = l.job_id
+    SELECT bool_and(has_ended(v.current_step, v.status)) AND bool_or(v.old_work IS NULL) AS all_ended
+    FROM jobs_variants v WHERE v.job_id = l.job_id
 ) AS variants
 WHERE all_ended
 LIMIT :most;

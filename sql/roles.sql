@@ -42,7 +42,7 @@ BEGIN
     SELECT string_agg(pg_get_serial_sequence(name, 'pk'), ', ') INTO numbers
     FROM unnest(ARRAY['tenants', 'jobs', 'job_inputs', 'txt_ad_copy_generations', 'image_assets', 'jobs_variants'])
          AS names (name);
-    EXECUTE format('GRANT USAGE ON SEQUENCE variant_revisions, %s TO js, ye', numbers);
+    EXECUTE format('GRANT USAGE ON SEQUENCE %s TO js, ye', numbers);
 END $$;
 
 GRANT UPDATE (status, current_step, updated_at) ON jobs TO variants_service;

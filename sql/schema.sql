@@ -12,6 +12,9 @@
 --   any → (S, done)                                an operator: continue with the stage after S; refused for the last
 --                                                  stage unless the results of all stages are fresh
 --
+-- An operator may release old work: (S, running) → (S - 1, done), release_old_work. Steps of other teams and states that
+-- nobody knows can stand there too; they never start.
+--
 -- Only settle_job writes the end of a job: done when every variant is (iou_eval, done), failed when all variants have
 -- ended and at least one has failed. The view broken_invariants says what must never be.
 --
@@ -49,15 +52,35 @@ CREATE FUNCTION variant_step_at(step_position int) RETURNS text
 IMMUTABLE PARALLEL SAFE
 RETURN (variant_steps())[step_position + 1];
 
+-- Steps that the other teams write, into jobs and sometimes into jobs_variants. They never start a variant.
+CREATE FUNCTION other_steps() RETURNS text[]
+IMMUTABLE PARALLEL SAFE
+RETURN ARRAY['user_img_input', 'user_txt_input', 'gpt_llm_translation', 'gpt_llm_generation', 'ab_vote',
+             'gen_vlm_analyze', 'feed_gen'];
+
+-- The name under which this project knows a step that somebody has written in upper case, with spaces, or as the
+-- predecessor's vlm_planner. No step at all is img_gen, but not when it is done: that would start the variant.
+CREATE FUNCTION known_step(step text, status text) RETURNS text
+IMMUTABLE PARALLEL SAFE
+RETURN CASE lower(btrim(coalesce(step, '')))
+           WHEN 'vlm_planner' THEN 'planner'
+           WHEN '' THEN CASE WHEN status = 'done' THEN '' ELSE 'img_gen' END
+           ELSE lower(btrim(step)) END;
+
+CREATE FUNCTION known_status(status text) RETURNS text
+IMMUTABLE PARALLEL SAFE
+RETURN lower(btrim(coalesce(nullif(btrim(status), ''), 'queued')));
+
 -- A run can start: the step before a stage is done, or somebody has queued a stage.
 CREATE FUNCTION is_startable(step text, status text) RETURNS boolean
 IMMUTABLE PARALLEL SAFE
-RETURN (status = 'done' AND step <> last_variant_stage()) OR (status = 'queued' AND step <> 'img_gen');
+RETURN (status = 'done' AND step = ANY (variant_steps()) AND step <> last_variant_stage())
+    OR (status = 'queued' AND step = ANY (variant_stages()));
 
 -- A run works on a stage; an image that ye is generating does not count.
 CREATE FUNCTION is_at_work(step text, status text) RETURNS boolean
 IMMUTABLE PARALLEL SAFE
-RETURN status = 'running' AND step <> 'img_gen';
+RETURN status = 'running' AND step = ANY (variant_stages());
 
 CREATE FUNCTION is_complete(step text, status text) RETURNS boolean
 IMMUTABLE PARALLEL SAFE
@@ -168,22 +191,33 @@ CREATE TABLE jobs_variants (
     claimed_by text,
     claim_revision bigint,
     -- A new number whenever somebody writes the state; no number is used twice. Part of the sensor's run key.
-    state_revision bigint NOT NULL DEFAULT nextval('variant_revisions'),
+    state_revision bigint NOT NULL,
     error text,
     -- How good the finished ad is, as measured: pass, warn or fail, with reasons and a score.
     verdict jsonb,
-    CONSTRAINT jobs_variants_known_status CHECK (status IN ('queued', 'running', 'done', 'failed')),
-    CONSTRAINT jobs_variants_known_step CHECK (current_step = ANY (variant_steps()))
+    -- What was there before this project and has not been touched since: `held`, or `released` by an operator and
+    -- behind all new work. NULL for everything else, and as soon as somebody writes the state.
+    old_work varchar,
+    CONSTRAINT jobs_variants_known_old_work CHECK (old_work IN ('held', 'released'))
 -- Room for the next version of a row beside it: a variant is written some twenty times on its way.
 ) WITH (fillfactor = 70);
 CREATE INDEX idx_jobs_variants_status ON jobs_variants (status);
 CREATE INDEX idx_jobs_variants_current_step ON jobs_variants (current_step);
 CREATE INDEX idx_jobs_variants_job_id_status ON jobs_variants (job_id, status);
 -- What the sensor and the rescuer read stays small however long the history is.
-CREATE INDEX idx_jobs_variants_startable ON jobs_variants (state_revision) WHERE is_startable(current_step, status);
-CREATE INDEX idx_jobs_variants_running ON jobs_variants (state_revision) WHERE is_at_work(current_step, status);
+CREATE INDEX idx_jobs_variants_startable ON jobs_variants (state_revision)
+    WHERE is_startable(current_step, status) AND old_work IS NULL;
+CREATE INDEX idx_jobs_variants_running ON jobs_variants (state_revision)
+    WHERE is_at_work(current_step, status) AND old_work IS NULL;
+CREATE INDEX idx_jobs_variants_released ON jobs_variants (state_revision) WHERE old_work = 'released';
 CREATE INDEX idx_jobs_variants_img_asset_id ON jobs_variants (img_asset_id);
 CREATE INDEX idx_jobs_variants_overlaid_img_asset_id ON jobs_variants (overlaid_img_asset_id);
+
+-- Variants in a state that nobody knows. They never start; somebody has to say what is meant.
+CREATE VIEW unknown_variant_states AS
+SELECT job_variants_id, job_id, current_step, status, updated_at
+FROM jobs_variants
+WHERE current_step <> ALL (variant_steps() || other_steps()) OR status NOT IN ('queued', 'running', 'done', 'failed');
 
 -- The last request of a run for each variant: which state of it, and which sensor requested the run. Dagster's run keys
 -- prevent a second run only within one sensor, and there are several. A request counts as long as the state lasts; no
@@ -229,7 +263,8 @@ CREATE TABLE service_lease (
 -- Results: at most one current row per variant and stage --------------------------------------------------------
 --
 -- `revision` orders results: a result is fresh when its revision is higher than that of the stage before it. Rows that
--- the predecessor of this service wrote have no revision, so no stage builds on them.
+-- the predecessor of this service wrote have no revision, so no stage builds on them. Rows of other writers are not
+-- current, so they neither collide with ours nor stand in for them.
 
 CREATE TABLE vlm_traces (
     vlm_trace_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -243,7 +278,7 @@ CREATE TABLE vlm_traces (
     pk serial,
     created_at timestamptz DEFAULT now(),
     updated_at timestamptz DEFAULT now(),
-    is_current boolean NOT NULL DEFAULT true,
+    is_current boolean NOT NULL DEFAULT false,
     revision bigint
 );
 CREATE UNIQUE INDEX one_current_vlm_trace ON vlm_traces (job_variants_id, operation_type) WHERE is_current;
@@ -276,7 +311,7 @@ CREATE TABLE yolo_runs (
     created_at timestamptz DEFAULT now(),
     updated_at timestamptz DEFAULT now(),
     job_variants_id uuid REFERENCES jobs_variants ON DELETE CASCADE,
-    is_current boolean NOT NULL DEFAULT true,
+    is_current boolean NOT NULL DEFAULT false,
     revision bigint,
     result jsonb,
     CONSTRAINT yolo_runs_name_their_variant CHECK (job_variants_id IS NOT NULL OR NOT is_current)
@@ -295,7 +330,7 @@ CREATE TABLE planner_proposals (
     created_at timestamptz DEFAULT now(),
     updated_at timestamptz DEFAULT now(),
     job_variants_id uuid REFERENCES jobs_variants ON DELETE CASCADE,
-    is_current boolean NOT NULL DEFAULT true,
+    is_current boolean NOT NULL DEFAULT false,
     revision bigint,
     picture_url text,
     CONSTRAINT planner_proposals_name_their_variant CHECK (job_variants_id IS NOT NULL OR NOT is_current)
@@ -318,7 +353,7 @@ CREATE TABLE overlay_layouts (
     pk serial,
     created_at timestamptz DEFAULT now(),
     updated_at timestamptz DEFAULT now(),
-    is_current boolean NOT NULL DEFAULT true,
+    is_current boolean NOT NULL DEFAULT false,
     revision bigint,
     CONSTRAINT overlay_layouts_name_their_variant CHECK (job_variants_id IS NOT NULL OR NOT is_current)
 );
@@ -336,7 +371,7 @@ CREATE TABLE evaluations (
     created_at timestamptz DEFAULT now(),
     updated_at timestamptz DEFAULT now(),
     job_variants_id uuid REFERENCES jobs_variants ON DELETE CASCADE,
-    is_current boolean NOT NULL DEFAULT true,
+    is_current boolean NOT NULL DEFAULT false,
     revision bigint,
     latency_ms numeric,
     CONSTRAINT evaluations_name_their_variant CHECK (job_variants_id IS NOT NULL OR NOT is_current)
@@ -664,7 +699,7 @@ LANGUAGE sql AS $$
                (SELECT j.tenant_id FROM jobs j WHERE j.job_id = v.job_id) AS tenant_id,
                CASE WHEN v.claim_revision IS NOT NULL THEN v.claimed_by END AS held_by
         FROM jobs_variants v
-        WHERE is_startable(v.current_step, v.status)
+        WHERE is_startable(v.current_step, v.status) AND v.old_work IS NULL
           AND NOT EXISTS (SELECT FROM unnest(in_flight) AS busy (variant) WHERE busy.variant = v.job_variants_id)
           AND NOT EXISTS (
               SELECT FROM variant_requests r
@@ -705,6 +740,30 @@ LANGUAGE sql AS $$
     FROM found JOIN requested USING (job_variants_id)
     ORDER BY found.turn, found.state_revision
 $$;
+
+-- An operator starts old work, the newest first: all of it, at most so many variants, or that of one job. What was
+-- running has no worker any more and begins its stage again. Returns how many variants were released.
+CREATE FUNCTION release_old_work(most int DEFAULT NULL, of_job uuid DEFAULT NULL) RETURNS int
+LANGUAGE plpgsql AS $$
+DECLARE
+    released int;
+BEGIN
+    UPDATE jobs_variants v
+    SET old_work = 'released', status = CASE WHEN v.status = 'running' THEN 'done' ELSE v.status END,
+        current_step = CASE WHEN v.status = 'running' THEN variant_step_at(variant_step_position(v.current_step) - 1)
+                            ELSE v.current_step END
+    FROM (
+        SELECT job_variants_id FROM jobs_variants
+        WHERE old_work = 'held' AND (is_startable(current_step, status) OR is_at_work(current_step, status))
+          AND (of_job IS NULL OR job_id = of_job)
+        ORDER BY created_at DESC, job_variants_id
+        LIMIT most
+        FOR UPDATE
+    ) chosen
+    WHERE v.job_variants_id = chosen.job_variants_id;
+    GET DIAGNOSTICS released = ROW_COUNT;
+    RETURN released;
+END $$;
 
 -- How long the sensors wait before they requeue a variant: 1, 4, 16 … 4,096 seconds.
 CREATE FUNCTION requeue_pause(requeues int) RETURNS interval
@@ -761,7 +820,7 @@ END $$;
 -- are NULL where there is no such job. An image that another row refers to stays, whoever's table that is. The function
 -- runs with the rights of its owner, so the service need not be allowed to delete rows of other teams.
 CREATE FUNCTION delete_job(job uuid, OUT variants uuid[], OUT pictures text[])
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     images uuid[];
     layouts uuid[];
@@ -808,8 +867,27 @@ BEGIN
       AND NOT EXISTS (SELECT FROM yolo_runs y WHERE y.forbidden_mask_url = named.url)
       AND NOT EXISTS (SELECT FROM planner_proposals p WHERE p.picture_url = named.url);
 END $$;
+DO $$
+BEGIN
+    EXECUTE format('ALTER FUNCTION delete_job SECURITY DEFINER SET search_path = %I, pg_temp', current_schema());
+END $$;
 REVOKE EXECUTE ON FUNCTION delete_job FROM PUBLIC;
 
+-- Gives the state that somebody writes its known name. A new variant gets its revision here and not by a default, for a
+-- default would need the writer's right on the sequence. Old work that somebody writes a state for is no longer old.
+CREATE FUNCTION accept_variant_state() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.status := known_status(NEW.status);
+    NEW.current_step := known_step(NEW.current_step, NEW.status);
+    IF TG_OP = 'INSERT' THEN
+        NEW.state_revision := nextval('variant_revisions');
+        NEW.retry_count := 0;
+    ELSIF NEW.old_work IS NOT DISTINCT FROM OLD.old_work THEN
+        NEW.old_work := NULL;
+    END IF;
+    RETURN NEW;
+END $$;
 -- Sets updated_at at every write.
 CREATE FUNCTION stamp_variant() RETURNS trigger
 LANGUAGE plpgsql AS $$
@@ -818,14 +896,15 @@ BEGIN
     RETURN NEW;
 END $$;
 
--- The trigger functions below run also for writers of other teams, whose sessions may have any search_path. So those
--- that name our tables or functions bring their own.
+-- The trigger functions run also for writers of other teams, whose roles have no rights on what is ours and whose
+-- sessions may have any search_path. So those that name our tables or functions run with the rights of their owner and
+-- bring their own search_path, see the end of this file.
 
 -- Gives the state a new revision at every write of current_step or status, also when the same values are written again.
 -- begin_stage and finish_stage write a new claim_revision in the same statement. A state that was written without one
 -- was moved by somebody else, and its claim is void.
 CREATE FUNCTION stamp_variant_state() RETURNS trigger
-LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql AS $$
 BEGIN
     NEW.state_revision := nextval('variant_revisions');
     IF NEW.claim_revision IS NOT DISTINCT FROM OLD.claim_revision THEN
@@ -849,7 +928,7 @@ END $$;
 
 -- Complete means that all results are there and fresh, whoever writes the state.
 CREATE FUNCTION verify_completion() RETURNS trigger
-LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     stale_position int;
 BEGIN
@@ -867,7 +946,7 @@ END $$;
 -- waits for, so it never waits for the job, and a snapshot of a stricter isolation may be too old to count the variants:
 -- then the job is noted for the rescuer.
 CREATE FUNCTION settle_job_of_variant() RETURNS trigger
-LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     v jobs_variants := coalesce(NEW, OLD);
 BEGIN
@@ -887,6 +966,8 @@ BEGIN
     RETURN NULL;
 END $$;
 
+CREATE TRIGGER accept_variant_state BEFORE INSERT OR UPDATE OF current_step, status ON jobs_variants
+    FOR EACH ROW EXECUTE FUNCTION accept_variant_state();
 CREATE TRIGGER stamp_variant BEFORE UPDATE ON jobs_variants
     FOR EACH ROW EXECUTE FUNCTION stamp_variant();
 CREATE TRIGGER stamp_variant_state BEFORE UPDATE OF current_step, status ON jobs_variants
@@ -900,6 +981,17 @@ CREATE TRIGGER settle_job AFTER INSERT OR UPDATE OF current_step, status ON jobs
 CREATE TRIGGER settle_job_without_variant AFTER DELETE ON jobs_variants
     FOR EACH ROW EXECUTE FUNCTION settle_job_of_variant();
 
+-- With pg_temp named last, no temporary table of the writer stands before ours.
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['accept_variant_state', 'stamp_variant_state', 'verify_completion', 'settle_job_of_variant']
+    LOOP
+        EXECUTE format('ALTER FUNCTION %I() SECURITY DEFINER SET search_path = %I, pg_temp', name, current_schema());
+    END LOOP;
+END $$;
+
 -- What must never be ----------------------------------------------------------------------------------------------
 
 -- One row for each thing that is wrong; none on a sound database. `make doctor` reads it. What the rescuer repairs within
@@ -909,12 +1001,12 @@ WITH progress AS (
     SELECT v.job_id, count(*) AS total,
            count(*) FILTER (WHERE is_complete(v.current_step, v.status)) AS complete,
            count(*) FILTER (WHERE v.status = 'failed') AS failed,
-           max(v.updated_at) < now() - interval '5 minutes' AS is_at_rest
+           max(v.updated_at) < now() - interval '5 minutes' AS is_at_rest, bool_and(v.old_work IS NOT NULL) AS is_old
     FROM jobs_variants v GROUP BY v.job_id
 ), settled AS (
     SELECT j.job_id, j.status, j.updated_at, p.failed, p.is_at_rest
     FROM jobs j JOIN progress p USING (job_id)
-    WHERE j.current_step = ANY (variant_stages()) AND p.complete + p.failed = p.total
+    WHERE j.current_step = ANY (variant_stages()) AND p.complete + p.failed = p.total AND NOT p.is_old
       AND NOT EXISTS (SELECT FROM unsettled_jobs u WHERE u.job_id = j.job_id)
 )
 SELECT 'a job is done although all variants have ended and one has failed' AS invariant, job_id,
@@ -956,7 +1048,8 @@ WHERE ad.tenant_id <> j.tenant_id
 UNION ALL
 SELECT 'a variant is at work without a run, for five minutes', v.job_id, v.job_variants_id
 FROM jobs_variants v
-WHERE is_at_work(v.current_step, v.status) AND v.claimed_by IS NULL AND v.updated_at < now() - interval '5 minutes'
+WHERE is_at_work(v.current_step, v.status) AND v.old_work IS NULL AND v.claimed_by IS NULL
+  AND v.updated_at < now() - interval '5 minutes'
 UNION ALL
 SELECT 'a claim is newer than the state that it wrote', v.job_id, v.job_variants_id
 FROM jobs_variants v WHERE v.claim_revision > v.state_revision

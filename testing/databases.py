@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from uuid import uuid4
 
 from sqlalchemy import create_engine, make_url, text
@@ -23,3 +24,12 @@ def new_database(admin_url: str, *, template: str = "template0") -> Iterator[str
         with admin.connect() as connection:
             connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
         admin.dispose()
+
+
+def run_script(url: str, script: str) -> None:
+    """Runs a file of this folder in the database."""
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.begin() as connection:
+        sql = Path(__file__).with_name(script).read_text(encoding="utf-8")
+        connection.execution_options(no_parameters=True).exec_driver_sql(sql)
+    engine.dispose()

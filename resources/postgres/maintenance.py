@@ -55,6 +55,19 @@ class Maintenance:
         rows = self._transactions.all("find_unfinished_done_jobs", most=most)
         return [UnfinishedJob(**row._mapping) for row in rows]
 
+    def release_old_work(self, most: int) -> tuple[int, int]:
+        """Starts at most so many held variants, the newest first. Returns how many, and how many are still held."""
+        released = self._transactions.one("release_old_work", most=most)[0]
+        return released, self.held_work()
+
+    def held_work(self) -> int:
+        """How many variants wait for an operator to release them."""
+        return int(self._transactions.one("count_held_work")[0])
+
+    def unknown_states(self) -> int:
+        """How many variants are in a state that nobody knows."""
+        return int(self._transactions.one("count_unknown_states")[0])
+
     def order_parallel(self, variants: int) -> None:
         """Records how many variants an operator wants to run at a time, 1 or more."""
         self._transactions.one("order_parallel", variants=variants)

@@ -51,7 +51,7 @@ def _of_variant() -> Mapped[UUID | None]:
 
 
 def _is_current() -> Mapped[bool]:
-    return mapped_column(server_default=text("true"))
+    return mapped_column(server_default=text("false"))
 
 
 class Tenant(_Stamped, Base):
@@ -173,9 +173,14 @@ class JobVariant(_Stamped, Base):
         Index(
             "idx_jobs_variants_startable",
             "state_revision",
-            postgresql_where=text("is_startable(current_step, status)"),
+            postgresql_where=text("is_startable(current_step, status) AND old_work IS NULL"),
         ),
-        Index("idx_jobs_variants_running", "state_revision", postgresql_where=text("is_at_work(current_step, status)")),
+        Index(
+            "idx_jobs_variants_running",
+            "state_revision",
+            postgresql_where=text("is_at_work(current_step, status) AND old_work IS NULL"),
+        ),
+        Index("idx_jobs_variants_released", "state_revision", postgresql_where=text("old_work = 'released'")),
         Index("idx_jobs_variants_img_asset_id", "img_asset_id"),
         Index("idx_jobs_variants_overlaid_img_asset_id", "overlaid_img_asset_id"),
     )
@@ -198,12 +203,14 @@ class JobVariant(_Stamped, Base):
     claimed_by: Mapped[str | None] = mapped_column(Text)
     claim_revision: Mapped[int | None] = mapped_column(BigInteger, server_onupdate=FetchedValue())
     state_revision: Mapped[int] = mapped_column(
-        BigInteger, server_default=text("nextval('variant_revisions'::regclass)"), server_onupdate=FetchedValue()
+        BigInteger, server_default=FetchedValue(), server_onupdate=FetchedValue()
     )
     #: why the variant failed, or why a stage is being tried again; yh writes it
     error: Mapped[str | None] = mapped_column(Text)
     #: pass, warn or fail, with reasons and a score; yh writes it with the last stage
     verdict: Mapped[dict[str, Any] | None]
+    #: `held` or `released`: older than this project, and nobody has written its state since
+    old_work: Mapped[str | None] = mapped_column(server_onupdate=FetchedValue())
 
     job: Mapped[Job] = relationship(back_populates="variants")
     image: Mapped[ImageAsset | None] = relationship(foreign_keys=[img_asset_id])
@@ -214,7 +221,7 @@ class VlmTrace(_Stamped, Base):
     """A question to a vision-language model and its answer.
 
     yh writes one current row per variant for `analyze` and one for `judge`. ye writes rows of its own, which have no
-    revision.
+    revision and are not current.
     """
 
     __tablename__ = "vlm_traces"

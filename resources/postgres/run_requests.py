@@ -10,6 +10,8 @@ from resources.postgres.values import RequestedVariant, RunOutcome, WaitingVaria
 
 # A state that one sensor has requested is left to it for so long.
 KEPT_S = 60.0
+# Released old work is admitted while fewer variants than this are in flight: a new variant waits for no more.
+_RELEASED_IN_FLIGHT = 6
 
 
 class RunRequests:
@@ -29,6 +31,7 @@ class RunRequests:
         state that another sensor has requested is left out for `kept_s` seconds.
         """
         keys = [str(key) for key in in_flight]
+        self._transactions.all("admit_released_work", in_flight=keys, room=_RELEASED_IN_FLIGHT)
         rows = self._transactions.all(
             "request_startable_variants", sensor=sensor, in_flight=keys, most=most, kept_s=kept_s
         )

@@ -226,8 +226,9 @@ BEGIN
     RETURN NEW;
 END $$;
 
+-- Other teams, whose roles have no rights on what is ours, write while an existing database is migrated.
 CREATE FUNCTION stamp_variant_state() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
     NEW.state_revision := nextval('variant_revisions');
     IF NEW.claim_revision IS NOT DISTINCT FROM OLD.claim_revision THEN
@@ -249,7 +250,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION settle_job_of_variant() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
     PERFORM settle_job(NEW.job_id);
     RETURN NULL;

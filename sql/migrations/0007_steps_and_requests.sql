@@ -2,6 +2,7 @@
 -- there. One function finds the variants that wait for a run and records which sensor requests it. nudge_variant is now
 -- called requeue_variant.
 
+-- step: the order of the steps, and what it means
 -- The steps of a variant in their order: the image, which ye generates, then our stages. SQL lists them only here;
 -- stages/pipeline.py lists the stages for Python, and a test compares the two.
 CREATE FUNCTION variant_steps() RETURNS text[]
@@ -45,17 +46,28 @@ CREATE FUNCTION has_ended(step text, status text) RETURNS boolean
 IMMUTABLE PARALLEL SAFE
 RETURN status = 'failed' OR is_complete(step, status);
 
-ALTER TABLE jobs_variants DROP CONSTRAINT jobs_variants_known_step;
-ALTER TABLE jobs_variants ADD CONSTRAINT jobs_variants_known_step CHECK (current_step = ANY (variant_steps()));
+ALTER TABLE jobs_variants DROP CONSTRAINT IF EXISTS jobs_variants_known_step;
 
-DROP INDEX idx_jobs_with_variants_in_work;
-CREATE INDEX idx_jobs_with_variants_in_work ON jobs (job_id)
+-- step: the index of jobs in work is built anew
+DROP INDEX IF EXISTS idx_jobs_with_variants_in_work;
+
+-- step outside a transaction: index
+CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_jobs_with_variants_in_work ON jobs (job_id)
     WHERE status NOT IN ('done', 'failed') AND current_step = ANY (variant_stages());
-DROP INDEX idx_jobs_variants_startable;
-CREATE INDEX idx_jobs_variants_startable ON jobs_variants (state_revision) WHERE is_startable(current_step, status);
-DROP INDEX idx_jobs_variants_running;
-CREATE INDEX idx_jobs_variants_running ON jobs_variants (updated_at) WHERE is_at_work(current_step, status);
 
+-- step: the indexes of startable and running variants are built anew
+DROP INDEX IF EXISTS idx_jobs_variants_startable;
+DROP INDEX IF EXISTS idx_jobs_variants_running;
+
+-- step outside a transaction: index
+CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_jobs_variants_startable ON jobs_variants (state_revision)
+    WHERE is_startable(current_step, status);
+
+-- step outside a transaction: index
+CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_jobs_variants_running ON jobs_variants (updated_at)
+    WHERE is_at_work(current_step, status);
+
+-- step: requests, and the functions that read the order
 -- A state that had its run is not requested again. How often a variant was requeued no longer counts as restarts of its
 -- stage after a crash.
 ALTER TABLE variant_requests ADD COLUMN run_outcome text
@@ -286,7 +298,7 @@ END $$;
 -- Writers of other teams may have any search_path.
 ALTER FUNCTION stamp_variant_state() SET search_path FROM CURRENT;
 CREATE OR REPLACE FUNCTION settle_job_of_variant() RETURNS trigger
-LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
     -- Not in the WHEN of the trigger: there PostgreSQL expands the function anew for every statement.
     IF has_ended(NEW.current_step, NEW.status) THEN

@@ -273,7 +273,7 @@ LANGUAGE sql AS $$
                (SELECT j.tenant_id FROM jobs j WHERE j.job_id = v.job_id) AS tenant_id,
                CASE WHEN v.claim_revision IS NOT NULL THEN v.claimed_by END AS held_by
         FROM jobs_variants v
-        WHERE is_startable(v.current_step, v.status)
+        WHERE is_startable(v.current_step, v.status) AND v.old_work IS NULL
           AND NOT EXISTS (SELECT FROM unnest(in_flight) AS busy (variant) WHERE busy.variant = v.job_variants_id)
           AND NOT EXISTS (
               SELECT FROM variant_requests r
@@ -317,7 +317,7 @@ $$;
 
 -- Complete means that all results are there and fresh, whoever writes the state.
 CREATE FUNCTION verify_completion() RETURNS trigger
-LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     stale_position int;
 BEGIN
@@ -335,7 +335,7 @@ END $$;
 -- waits for, so it never waits for the job, and a snapshot of a stricter isolation may be too old to count the variants:
 -- then the job is noted for the rescuer.
 CREATE OR REPLACE FUNCTION settle_job_of_variant() RETURNS trigger
-LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     v jobs_variants := coalesce(NEW, OLD);
 BEGIN
@@ -360,6 +360,15 @@ CREATE TRIGGER verify_completion BEFORE INSERT OR UPDATE OF current_step, status
 CREATE TRIGGER settle_job_without_variant AFTER DELETE ON jobs_variants
     FOR EACH ROW EXECUTE FUNCTION settle_job_of_variant();
 
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['verify_completion', 'settle_job_of_variant'] LOOP
+        EXECUTE format('ALTER FUNCTION %I() SECURITY DEFINER SET search_path = %I, pg_temp', name, current_schema());
+    END LOOP;
+END $$;
+
 -- One row for each thing that is wrong; none on a sound database. `make doctor` reads it. What the rescuer repairs within
 -- seconds counts only when it lasts.
 CREATE VIEW broken_invariants AS
@@ -367,12 +376,12 @@ WITH progress AS (
     SELECT v.job_id, count(*) AS total,
            count(*) FILTER (WHERE is_complete(v.current_step, v.status)) AS complete,
            count(*) FILTER (WHERE v.status = 'failed') AS failed,
-           max(v.updated_at) < now() - interval '5 minutes' AS is_at_rest
+           max(v.updated_at) < now() - interval '5 minutes' AS is_at_rest, bool_and(v.old_work IS NOT NULL) AS is_old
     FROM jobs_variants v GROUP BY v.job_id
 ), settled AS (
     SELECT j.job_id, j.status, j.updated_at, p.failed, p.is_at_rest
     FROM jobs j JOIN progress p USING (job_id)
-    WHERE j.current_step = ANY (variant_stages()) AND p.complete + p.failed = p.total
+    WHERE j.current_step = ANY (variant_stages()) AND p.complete + p.failed = p.total AND NOT p.is_old
       AND NOT EXISTS (SELECT FROM unsettled_jobs u WHERE u.job_id = j.job_id)
 )
 SELECT 'a job is done although all variants have ended and one has failed' AS invariant, job_id,
@@ -414,7 +423,8 @@ WHERE ad.tenant_id <> j.tenant_id
 UNION ALL
 SELECT 'a variant is at work without a run, for five minutes', v.job_id, v.job_variants_id
 FROM jobs_variants v
-WHERE is_at_work(v.current_step, v.status) AND v.claimed_by IS NULL AND v.updated_at < now() - interval '5 minutes'
+WHERE is_at_work(v.current_step, v.status) AND v.old_work IS NULL AND v.claimed_by IS NULL
+  AND v.updated_at < now() - interval '5 minutes'
 UNION ALL
 SELECT 'a claim is newer than the state that it wrote', v.job_id, v.job_variants_id
 FROM jobs_variants v WHERE v.claim_revision > v.state_revision

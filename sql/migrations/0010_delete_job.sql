@@ -2,7 +2,7 @@
 -- are NULL where there is no such job. An image that another row refers to stays, whoever's table that is. The function
 -- runs with the rights of its owner, so the service need not be allowed to delete rows of other teams.
 CREATE FUNCTION delete_job(job uuid, OUT variants uuid[], OUT pictures text[])
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     images uuid[];
     layouts uuid[];
@@ -48,5 +48,9 @@ BEGIN
       AND NOT EXISTS (SELECT FROM image_assets i WHERE i.mask_url = named.url)
       AND NOT EXISTS (SELECT FROM yolo_runs y WHERE y.forbidden_mask_url = named.url)
       AND NOT EXISTS (SELECT FROM planner_proposals p WHERE p.picture_url = named.url);
+END $$;
+DO $$
+BEGIN
+    EXECUTE format('ALTER FUNCTION delete_job SECURITY DEFINER SET search_path = %I, pg_temp', current_schema());
 END $$;
 REVOKE EXECUTE ON FUNCTION delete_job FROM PUBLIC;

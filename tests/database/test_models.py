@@ -57,7 +57,7 @@ def test_the_models_are_the_migrated_schema(engine: Engine) -> None:
         "ALTER TABLE jobs_variants ADD extra int",
         "ALTER TABLE jobs_variants DROP verdict",
         "ALTER TABLE jobs_variants ALTER status SET DEFAULT 'done'",
-        "ALTER TABLE jobs_variants ALTER state_revision DROP DEFAULT",
+        "ALTER TABLE jobs_variants ALTER retry_count DROP DEFAULT",
         "ALTER TABLE jobs_variants ALTER error TYPE varchar(10)",
         "ALTER TABLE jobs_variants ALTER status DROP NOT NULL",
         "ALTER TABLE detections ALTER score TYPE numeric(6, 4)",

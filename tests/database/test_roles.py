@@ -20,7 +20,7 @@ from resources.postgres.database import Database
 from resources.postgres.queries import SQL_FOLDER, load, named
 from resources.settings import Settings
 from service.dagster_tables import make_tables
-from service.running import prepare_database
+from service.database import prepare_database
 from testing.forking.runs import instance_on
 from testing.shop import Shop, work_through
 

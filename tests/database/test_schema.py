@@ -4,13 +4,15 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.pool import NullPool
 
-from resources.postgres import migrations
+from resources.postgres import migration_files, migrations
+from resources.postgres.adoption import MigrationRefused
 from resources.postgres.queries import SQL_FOLDER, load, named
 from testing.databases import new_database
 
@@ -41,14 +43,14 @@ def empty_url(postgres_url: str) -> Iterator[str]:
         yield url
 
 
-def run(url: str, sql: str) -> list[tuple[str, ...]]:
+def run(url: str, sql: str) -> list[tuple[Any, ...]]:
     engine = create_engine(url, poolclass=NullPool)
     with engine.begin() as connection:
         result = connection.execution_options(no_parameters=True).exec_driver_sql(sql)
         return [tuple(row) for row in result] if result.returns_rows else []
 
 
-def catalog(url: str) -> set[tuple[str, ...]]:
+def catalog(url: str) -> set[tuple[Any, ...]]:
     return {row for row in run(url, CATALOG) if "job_variants_migrations" not in "".join(row)}
 
 
@@ -66,7 +68,7 @@ def test_migrating_again_changes_nothing(database_url: str) -> None:
 def test_a_database_of_the_version_before_the_last_keeps_its_rows(
     empty_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    everything = migrations.files()
+    everything = migration_files.files()
     monkeypatch.setattr(migrations, "files", lambda: everything[:6])
     migrations.migrate(empty_url)
     run(empty_url, "INSERT INTO jobs (current_step, status) VALUES ('vlm_analyze', 'running')")
@@ -85,10 +87,35 @@ def test_a_database_of_the_version_before_the_last_keeps_its_rows(
     assert catalog(empty_url) == catalog(database_url)
 
 
+def test_a_database_of_version_0_2_0_becomes_the_same_as_a_new_one(empty_url: str, database_url: str) -> None:
+    run(empty_url, Path(__file__).with_name("schema_0_2_0.sql").read_text())
+    run(
+        empty_url,
+        "CREATE TABLE job_variants_migrations"
+        " (number int PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now());"
+        "INSERT INTO job_variants_migrations SELECT n, n || '.sql' FROM generate_series(1, 7) n;"
+        "INSERT INTO jobs (current_step, status) VALUES ('vlm_analyze', 'running');"
+        "INSERT INTO jobs_variants (job_id, creation_order, current_step, status, retry_count)"
+        " SELECT job_id, 1, 'planner', 'done', 1 FROM jobs;"
+        "INSERT INTO evaluations (job_variants_id, evaluation_type, revision)"
+        " SELECT job_variants_id, t, r FROM jobs_variants, (VALUES ('ocr', NULL::bigint), ('iou', 7)) AS e (t, r);",
+    )
+    kept = "SELECT current_step, status, retry_count, state_revision FROM jobs_variants"
+    before = run(empty_url, kept)
+    migrations.migrate(empty_url, adopt_start_days=0)
+    assert run(empty_url, kept) == before
+    # Its work goes on: only what was there before this project is held.
+    assert run(empty_url, "SELECT old_work FROM jobs_variants") == [(None,)]
+    # What it has adopted from the predecessor is no longer replaced in place.
+    rows = run(empty_url, "SELECT evaluation_type, is_current FROM evaluations ORDER BY evaluation_type")
+    assert rows == [("iou", True), ("ocr", False)]
+    assert catalog(empty_url) == catalog(database_url)
+
+
 def test_of_several_migrators_at_once_each_file_is_applied_by_one(empty_url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         applied = list(pool.map(lambda _: migrations.migrate(empty_url), range(4)))
-    assert sorted(name for names in applied for name in names) == [path.name for path in migrations.files()]
+    assert sorted(name for names in applied for name in names) == [path.name for path in migration_files.files()]
 
 
 def test_a_broken_migration_leaves_nothing_behind(
@@ -98,9 +125,11 @@ def test_a_broken_migration_leaves_nothing_behind(
     path = tmp_path / "0001_broken.sql"
     path.write_text(broken.read_text() + "\nSELECT 1 / 0;")
     monkeypatch.setattr(migrations, "files", lambda: [path])
-    with pytest.raises(Exception, match="division by zero"):
+    with pytest.raises(MigrationRefused, match="division by zero"):
         migrations.migrate(empty_url)
-    assert run(empty_url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == []
+    tables = run(empty_url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    assert tables == [("job_variants_migrations",)]
+    assert run(empty_url, "SELECT * FROM job_variants_migrations") == []
 
 
 def test_every_query_has_a_line_of_purpose_and_is_one_statement() -> None:

@@ -35,8 +35,8 @@ def test_sql_lists_the_stages_in_one_place(file: str, lists: int) -> None:
 @pytest.mark.parametrize(
     ("table", "predicate", "index"),
     [
-        ("jobs_variants", "is_startable(current_step, status)", "idx_jobs_variants_startable"),
-        ("jobs_variants", "is_at_work(current_step, status)", "idx_jobs_variants_running"),
+        ("jobs_variants", "is_startable(current_step, status) AND old_work IS NULL", "idx_jobs_variants_startable"),
+        ("jobs_variants", "is_at_work(current_step, status) AND old_work IS NULL", "idx_jobs_variants_running"),
         (
             "jobs",
             "is_in_our_hands(current_step, status)",

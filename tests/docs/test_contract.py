@@ -14,9 +14,9 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
 from resources.postgres.database import Database
-from resources.postgres.migrations import migrate
+from resources.postgres.migrations import migrate, notes
 from resources.settings import PROJECT
-from testing.databases import new_database
+from testing.databases import new_database, run_script
 from testing.shop import Shop, work_through
 from tests.docs.pages import Block, Page
 
@@ -134,6 +134,34 @@ def test_a_backup_is_restored_with_the_commands_of_the_operations_page(
         restored.dispose()
         assert migrate(empty_url) == []
     assert (again / "ad.png").read_bytes() == b"an ad"
+
+
+def test_the_way_back_gives_the_service_before_its_triggers_and_its_uniqueness(postgres_url: str) -> None:
+    [way_back] = [block for block in OPERATIONS.blocks if block.mark == "way_back"]
+    triggers = "SELECT array_agg(tgname::text ORDER BY tgname) FROM pg_trigger WHERE NOT tgisinternal"
+    with new_database(postgres_url) as url:
+        run_script(url, "old_database.sql")
+        engine = create_engine(url, poolclass=NullPool)
+        shop = Shop(engine)
+        before = shop.row(triggers)[0]
+        migrate(url)
+        with engine.connect() as connection:
+            run_sql(connection, way_back)
+        for note in notes(url):
+            if note.startswith("dropped: CREATE TRIGGER"):
+                shop.execute(note.removeprefix("dropped: "))
+        assert shop.row(triggers)[0] == before
+        # What its own code writes.
+        shop.execute(
+            "INSERT INTO jobs_variants (job_id, img_asset_id, creation_order, current_step, status)"
+            " SELECT job_id, img_asset_id, 9, 'vlm_planner', 'running' FROM jobs_variants LIMIT 1"
+        )
+        shop.execute("UPDATE jobs_variants SET status = 'done' WHERE creation_order = 9")
+        shop.execute(
+            "INSERT INTO yolo_runs (job_id, detection_count) SELECT job_id, 7 FROM jobs"
+            " ON CONFLICT (job_id) DO UPDATE SET detection_count = excluded.detection_count"
+        )
+        engine.dispose()
 
 
 def run_marked(mark: str, folder: Path, database_url: str, asset_root: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from sqlalchemy import Engine
 
 from orchestration.fork_server_state import ForkServerProblem, write_problem
 from resources.loading import availability
@@ -14,6 +15,8 @@ from resources.loading.weights import folder_or_name
 from resources.settings import PROJECT, SettingError, Settings
 from service import doctor
 from service.running import start
+from service.state import State
+from testing.shop import Shop
 
 GIVEN = {"DATABASE_URL": "postgresql://u@h/d"}
 
@@ -118,3 +121,19 @@ def test_a_code_location_with_a_backend_that_cannot_run_does_not_load_and_says_w
         defs()
     monkeypatch.delenv("DETECTOR")
     assert "variant_pipeline" in {job.name for job in defs().jobs or ()}
+
+
+def test_doctor_says_which_variants_wait_for_people(
+    engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shop = Shop(engine)
+    monkeypatch.setattr(doctor, "running_environment", lambda _: {"DATABASE_URL": database_url})
+    state = State(tmp_path)
+    assert doctor._variants_that_wait_for_people(state) == []
+    for step in ("img_gen", "magic"):
+        shop.variant(shop.job(), step=step)
+    shop.execute("UPDATE jobs_variants SET old_work = 'held'")
+    assert doctor._variants_that_wait_for_people(state) == [
+        "old work: 1 variants are held  → make release N=100",
+        "unknown states: 1 variants  → SELECT * FROM unknown_variant_states",
+    ]

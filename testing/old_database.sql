@@ -38,22 +38,38 @@ CREATE TABLE evaluations (evaluation_id uuid PRIMARY KEY DEFAULT gen_random_uuid
     evaluation_type varchar(50), metrics jsonb, pk serial,
     created_at timestamptz DEFAULT now(), updated_at timestamptz DEFAULT now());
 
--- Its triggers: completion by job, and notifications of its own.
-CREATE FUNCTION notify_job_state() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Its triggers, by their real names: completion of the job, and notifications of its own.
+CREATE FUNCTION notify_job_state_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_notify('job_state_changed', row_to_json(NEW)::text);
     RETURN NEW;
 END $$;
-CREATE TRIGGER job_state_changed AFTER UPDATE ON jobs FOR EACH ROW EXECUTE FUNCTION notify_job_state();
-CREATE FUNCTION complete_job() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE TRIGGER job_state_change_trigger AFTER UPDATE ON jobs
+    FOR EACH ROW EXECUTE FUNCTION notify_job_state_change();
+CREATE FUNCTION notify_job_variant_state_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('job_variant_state_changed', row_to_json(NEW)::text);
+    RETURN NEW;
+END $$;
+CREATE TRIGGER job_variant_state_change_trigger AFTER UPDATE ON jobs_variants
+    FOR EACH ROW EXECUTE FUNCTION notify_job_variant_state_change();
+CREATE FUNCTION check_all_variants_done() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE jobs SET status = 'done' WHERE job_id = NEW.job_id;
     RETURN NEW;
 END $$;
-CREATE TRIGGER job_done AFTER UPDATE ON jobs_variants FOR EACH ROW EXECUTE FUNCTION complete_job();
--- One of ye's, which is none of our business.
+CREATE TRIGGER check_all_variants_done_trigger AFTER UPDATE ON jobs_variants
+    FOR EACH ROW EXECUTE FUNCTION check_all_variants_done();
+-- Those of ye, which are none of our business, whatever is in them.
 CREATE FUNCTION ye_counts() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
 CREATE TRIGGER ye_counts AFTER INSERT ON jobs_variants FOR EACH ROW EXECUTE FUNCTION ye_counts();
+CREATE FUNCTION ye_touch_job() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE jobs SET updated_at = now() WHERE job_id = NEW.job_id;
+    PERFORM pg_notify('job_state_changed', NEW.job_id::text);
+    RETURN NEW;
+END $$;
+CREATE TRIGGER ye_touch_job AFTER UPDATE ON jobs_variants FOR EACH ROW EXECUTE FUNCTION ye_touch_job();
 
 INSERT INTO tenants (tenant_id) VALUES ('cafe');
 -- Jobs 1 to 5: before us, handed over, in the middle, done by the old service, and taken on by js.
