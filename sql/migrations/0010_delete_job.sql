@@ -13,13 +13,18 @@ BEGIN
         RETURN;
     END IF;
     SELECT coalesce(array_agg(v.job_variants_id), '{}') INTO variants FROM jobs_variants v WHERE v.job_id = job;
-    SELECT coalesce(array_agg(i.image_asset_id), '{}') INTO images FROM image_assets i
-    WHERE i.job_id = job OR (i.job_id IS NULL AND i.image_asset_id IN (
-        SELECT unnest(ARRAY[v.img_asset_id, v.overlaid_img_asset_id]) FROM jobs_variants v WHERE v.job_id = job
-        UNION ALL SELECT n.img_asset_id FROM job_inputs n WHERE n.job_id = job));
+    SELECT coalesce(array_agg(own.image_asset_id), '{}') INTO images FROM (
+        SELECT i.image_asset_id FROM image_assets i WHERE i.job_id = job
+        UNION SELECT i.image_asset_id FROM image_assets i
+        JOIN (SELECT unnest(ARRAY[v.img_asset_id, v.overlaid_img_asset_id]) FROM jobs_variants v WHERE v.job_id = job
+              UNION ALL SELECT n.img_asset_id FROM job_inputs n WHERE n.job_id = job) AS used (image)
+            ON i.image_asset_id = used.image
+        WHERE i.job_id IS NULL
+    ) AS own;
     SELECT coalesce(array_agg(DISTINCT named.url), '{}') INTO pictures FROM (
         SELECT unnest(ARRAY[i.image_url, i.mask_url]) FROM image_assets i WHERE i.image_asset_id = ANY (images)
-        UNION ALL SELECT y.forbidden_mask_url FROM yolo_runs y WHERE y.job_variants_id = ANY (variants) OR y.job_id = job
+        UNION ALL SELECT y.forbidden_mask_url FROM yolo_runs y
+        WHERE y.job_variants_id = ANY (variants) OR (y.job_variants_id IS NULL AND y.job_id = job)
         UNION ALL SELECT p.picture_url FROM planner_proposals p WHERE p.job_variants_id = ANY (variants)
     ) AS named (url) WHERE named.url IS NOT NULL;
     -- Results of before this service may name the job or its image, and no variant.
@@ -27,13 +32,18 @@ BEGIN
     FROM overlay_layouts o LEFT JOIN planner_proposals p ON p.proposal_id = o.proposal_id
     WHERE o.job_variants_id = ANY (variants)
        OR (o.job_variants_id IS NULL AND p.job_variants_id IS NULL AND p.image_asset_id = ANY (images));
-    DELETE FROM evaluations e WHERE e.job_id = job OR e.job_variants_id = ANY (variants) OR e.overlay_id = ANY (layouts);
+    DELETE FROM evaluations e
+    WHERE e.job_variants_id = ANY (variants) OR (e.job_variants_id IS NULL AND e.job_id = job)
+       OR e.overlay_id = ANY (layouts);
     DELETE FROM overlay_layouts o WHERE o.overlay_id = ANY (layouts);
     DELETE FROM planner_proposals p
     WHERE p.job_variants_id = ANY (variants) OR (p.job_variants_id IS NULL AND p.image_asset_id = ANY (images));
-    DELETE FROM detections d WHERE d.job_id = job OR d.job_variants_id = ANY (variants);
-    DELETE FROM yolo_runs y WHERE y.job_id = job OR y.job_variants_id = ANY (variants);
-    DELETE FROM vlm_traces t WHERE t.job_id = job OR t.job_variants_id = ANY (variants);
+    DELETE FROM detections d
+    WHERE d.job_variants_id = ANY (variants) OR (d.job_variants_id IS NULL AND d.job_id = job);
+    DELETE FROM yolo_runs y
+    WHERE y.job_variants_id = ANY (variants) OR (y.job_variants_id IS NULL AND y.job_id = job);
+    DELETE FROM vlm_traces t
+    WHERE t.job_variants_id = ANY (variants) OR (t.job_variants_id IS NULL AND t.job_id = job);
     DELETE FROM jobs j WHERE j.job_id = job;
     FOREACH image IN ARRAY images LOOP
         BEGIN
