@@ -25,27 +25,27 @@ FROM generate_series(1, :rounds) n, generate_series(1, :variants) v,
                      ('00000000-0000-0000-0000-' || lpad(to_hex(n * 16 + v), 12, '0'))::uuid AS variant) AS keys;
 
 -- name: add_traces
-INSERT INTO vlm_traces (job_variants_id, operation_type, response, revision)
-SELECT job_variants_id, 'analyze', '{}', nextval('variant_revisions') FROM jobs_variants;
+INSERT INTO vlm_traces (job_variants_id, operation_type, response, revision, is_current)
+SELECT job_variants_id, 'analyze', '{}', nextval('variant_revisions'), true FROM jobs_variants;
 
 -- name: add_detections
-INSERT INTO yolo_runs (job_variants_id, result, revision)
-SELECT job_variants_id, '{}', nextval('variant_revisions') FROM jobs_variants;
+INSERT INTO yolo_runs (job_variants_id, result, revision, is_current)
+SELECT job_variants_id, '{}', nextval('variant_revisions'), true FROM jobs_variants;
 
 -- name: add_objects
 INSERT INTO detections (job_variants_id, label) SELECT job_variants_id, 'cup' FROM jobs_variants;
 
 -- name: add_plans
-INSERT INTO planner_proposals (job_variants_id, layout, revision)
-SELECT job_variants_id, '{}', nextval('variant_revisions') FROM jobs_variants;
+INSERT INTO planner_proposals (job_variants_id, layout, revision, is_current)
+SELECT job_variants_id, '{}', nextval('variant_revisions'), true FROM jobs_variants;
 
 -- name: add_layouts
-INSERT INTO overlay_layouts (job_variants_id, layout, revision)
-SELECT job_variants_id, '{}', nextval('variant_revisions') FROM jobs_variants;
+INSERT INTO overlay_layouts (job_variants_id, layout, revision, is_current)
+SELECT job_variants_id, '{}', nextval('variant_revisions'), true FROM jobs_variants;
 
 -- name: add_evaluations
-INSERT INTO evaluations (job_variants_id, evaluation_type, metrics, revision)
-SELECT job_variants_id, type, '{}', nextval('variant_revisions')
+INSERT INTO evaluations (job_variants_id, evaluation_type, metrics, revision, is_current)
+SELECT job_variants_id, type, '{}', nextval('variant_revisions'), true
 FROM unnest(ARRAY['llava_judge', 'ocr', 'readability', 'iou']) AS type, jobs_variants;
 
 -- name: add_inputs

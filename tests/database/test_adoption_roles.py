@@ -153,7 +153,7 @@ def test_the_tables_of_others_are_found_beside_a_schema_named_like_the_role(post
         with shop_as(url, login) as shop:
             shop.execute(
                 "CREATE TABLE public.jobs (job_id uuid PRIMARY KEY, tenant_id varchar, current_step varchar,"
-                " status varchar)"
+                " status varchar, pk serial, updated_at timestamptz)"
             )
             shop.execute(
                 "CREATE TABLE public.jobs_variants (job_variants_id uuid PRIMARY KEY, job_id uuid, img_asset_id uuid,"

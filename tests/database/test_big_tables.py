@@ -17,12 +17,22 @@ from testing.databases import new_database
 from testing.shop import Shop, output
 
 # A person asks for these, and they read everything.
-FOR_PEOPLE = {"find_broken_invariants", "find_unfinished_done_jobs"}
-# Retention empties the first, so it stays small; the second is asked once an hour where JOB_RETENTION_DAYS is set.
-ALLOWED = {"remove_past_requests": {"variant_requests"}, "find_old_jobs": {"jobs", "jobs_variants"}}
+FOR_PEOPLE = {
+    "count_held_work",
+    "count_unknown_states",
+    "find_broken_invariants",
+    "find_unfinished_done_jobs",
+    "release_old_work",
+}
+# Retention empties variant_requests, so it stays small. Old jobs are looked for once an hour where JOB_RETENTION_DAYS is set.
+ALLOWED = {
+    "remove_past_requests": {"variant_requests"},
+    "release_requests": {"variant_requests"},
+    "find_old_jobs": {"jobs", "jobs_variants"},
+}
 WALKED = """
     SELECT relname FROM pg_stat_xact_user_tables
-    WHERE seq_scan > 0 AND relname NOT IN ('tenants', 'unsettled_jobs', 'parallel_order')
+    WHERE seq_scan > 0 AND relname NOT IN ('tenants', 'unsettled_jobs', 'parallel_order', 'service_lease')
 """
 FOREIGN_KEYS = """
     SELECT conrelid::regclass || ' (' || attname || ')', EXISTS (
@@ -81,6 +91,9 @@ PARAMETERS: dict[str, Any] = {
     "outcome": "ended",
     "older_than_s": 0,
     "before": "2026-01-01",
+    "room": 6,
+    "holder": "{}",
+    "renewals_seen": 0,
     "variants": [str(UUID(int=16 + 1))],
     "urls": [f"/assets/yh/{number}/1.png" for number in range(50)],
 }
