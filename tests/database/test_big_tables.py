@@ -24,7 +24,7 @@ FOR_PEOPLE = {
     "find_unfinished_done_jobs",
     "release_old_work",
 }
-# Retention empties variant_requests, so it stays small. Old jobs are looked for once an hour where JOB_RETENTION_DAYS is set.
+# Retention empties variant_requests, so it stays small. Old jobs are looked for once an hour, where a setting says so.
 ALLOWED = {
     "remove_past_requests": {"variant_requests"},
     "release_requests": {"variant_requests"},

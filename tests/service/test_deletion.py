@@ -7,8 +7,8 @@ import pytest
 
 from orchestration.storage import pooled_engine
 from resources.settings import Settings
-from service.deletion import delete_jobs
 from service.database import prepare_database
+from service.deletion import delete_jobs
 from service.running import environment
 from testing.studio import Studio, photograph
 
