@@ -352,6 +352,22 @@ CROSS JOIN LATERAL job_progress(j.job_id) p
 WHERE j.status = 'done' AND j.current_step = ANY (variant_stages())
 LIMIT :most;
 
+-- name: find_old_jobs
+-- Jobs that ended before a time and of which no variant has changed since, the oldest first.
+SELECT j.job_id
+FROM jobs j
+WHERE j.status IN ('done', 'failed') AND j.updated_at < CAST(:before AS timestamptz)
+  AND NOT EXISTS (
+      SELECT FROM jobs_variants v
+      WHERE v.job_id = j.job_id
+        AND (v.updated_at >= CAST(:before AS timestamptz) OR NOT has_ended(v.current_step, v.status)))
+ORDER BY j.updated_at
+LIMIT :most;
+
+-- name: delete_job
+-- Removes a job with all its rows. Returns its variants, and its pictures that no row names any more.
+SELECT variants, pictures FROM delete_job(CAST(:job AS uuid));
+
 -- name: order_parallel
 -- Records how many variants an operator wants to run at a time.
 INSERT INTO parallel_order (variants) VALUES (:variants)

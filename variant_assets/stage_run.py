@@ -64,7 +64,7 @@ def stage_run(
             os._exit(1)
 
     try:
-        work = StageWork(db.claims.load(key), stage, images)
+        work = StageWork(db.claims.load(key), stage, images, context.add_asset_metadata)
         with within_time(stage, limits.deadline_s(stage), end_worker), within_memory(stage, limits.memory_mb(stage)):
             yield work
         db.claims.finish(work.variant, stage, context.run.run_id, work.output)

@@ -17,9 +17,19 @@ from testing.databases import new_database
 from testing.shop import Shop, output
 
 # A person asks for these, and they read everything.
-FOR_PEOPLE = {"find_broken_invariants", "find_unfinished_done_jobs", "count_held_work", "release_old_work"}
-# Retention empties it, so it stays small.
-ALLOWED = {"remove_past_requests": {"variant_requests"}, "release_requests": {"variant_requests"}}
+FOR_PEOPLE = {
+    "count_held_work",
+    "count_unknown_states",
+    "find_broken_invariants",
+    "find_unfinished_done_jobs",
+    "release_old_work",
+}
+# Retention empties variant_requests, so it stays small. Old jobs are looked for once an hour, where a setting says so.
+ALLOWED = {
+    "remove_past_requests": {"variant_requests"},
+    "release_requests": {"variant_requests"},
+    "find_old_jobs": {"jobs", "jobs_variants"},
+}
 WALKED = """
     SELECT relname FROM pg_stat_xact_user_tables
     WHERE seq_scan > 0 AND relname NOT IN ('tenants', 'unsettled_jobs', 'parallel_order', 'service_lease')
@@ -80,6 +90,7 @@ PARAMETERS: dict[str, Any] = {
     "state_revision": 1,
     "outcome": "ended",
     "older_than_s": 0,
+    "before": "2026-01-01",
     "room": 6,
     "holder": "{}",
     "renewals_seen": 0,
