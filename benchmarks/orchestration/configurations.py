@@ -18,8 +18,9 @@ from resources.images import png
 from resources.settings import PROJECT, Settings
 from service import postgres
 from service.code_socket import code_socket, listens, remove_code_socket
+from service.database import prepare_database
 from service.demo import generated_images
-from service.running import environment, prepare_database
+from service.running import environment
 from service.shop import store
 from service.state import Process, State
 from service.supervisor import commands, workspace_yaml

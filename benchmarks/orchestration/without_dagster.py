@@ -22,7 +22,7 @@ from benchmarks.orchestration.orders import Orders
 from resources.settings import Settings
 from resources.wiring import dagster_resources
 from service import postgres
-from service.running import prepare_database
+from service.database import prepare_database
 
 
 def throughput(stages: StageSet, count: int, folder: Path) -> float:
