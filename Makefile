@@ -6,7 +6,8 @@ SAMPLE ?= 200
 SEED ?= 1
 
 .PHONY: help setup models demo up down sql dev test test-core test-dagster mutants chaos hostile lint hooks pins audit \
-	licences bench migrate release parallel doctor
+	licences bench migrate release parallel doctor \
+	delete-job
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,9 +35,13 @@ dev: setup  ## `dagster dev` on a database and an instance of its own, which the
 
 migrate: setup  ## bring the database of DATABASE_URL to the current schema; PLAN=1 only says what would happen
 	@$(PYTHON_RUN) -m resources.postgres.migrations $(if $(PLAN),--plan)
+	@$(if $(PLAN),true,$(PYTHON_RUN) -m service.dagster_tables)
 
 release: setup  ## N=100: start so many of the old variants that are held since the database was adopted
 	@$(PYTHON_RUN) -m resources.postgres.release $(N)
+
+delete-job: setup  ## JOB=id: delete a job with its rows, pictures, partitions, runs and logs
+	@$(PYTHON_RUN) -m service delete-job $(JOB)
 
 models: ## install what LLaVA, YOLO and model servers need (some GB)
 	@scripts/setup models

@@ -27,6 +27,9 @@ from dagster._core.events import ASSET_EVENTS as ASSET_EVENTS
 # Shows the worker's process id in the UI beside "Started process for run".
 from dagster._core.events import EngineEventData as EngineEventData
 
+# Which backfills are over.
+from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES as BULK_ACTION_TERMINAL_STATUSES
+
 # Sends what a step prints to a file; the stock log manager starts two more processes for each stream around it.
 from dagster._core.execution.compute_logs import redirect_to_file as redirect_to_file
 
@@ -44,12 +47,21 @@ from dagster._core.op_concurrency_limits_counter import (
     GlobalOpConcurrencyLimitsCounter as GlobalOpConcurrencyLimitsCounter,
 )
 
+# What a sensor's tick did; it knows where its log is.
+from dagster._core.scheduler.instigation import TickData as TickData
+
 # The interface of a compute log manager.
 from dagster._core.storage.compute_log_manager import CapturedLogContext as CapturedLogContext
 from dagster._core.storage.compute_log_manager import ComputeIOType as ComputeIOType
 
-# The table that the overridden `store_event` writes to.
+# Where Dagster stores events and what belongs to them: it is removed from there in bulk.
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as AssetCheckExecutionsTable
+from dagster._core.storage.event_log.schema import AssetEventTagsTable as AssetEventTagsTable
+from dagster._core.storage.event_log.schema import AssetKeyTable as AssetKeyTable
+from dagster._core.storage.event_log.schema import ConcurrencySlotsTable as ConcurrencySlotsTable
+from dagster._core.storage.event_log.schema import PendingStepsTable as PendingStepsTable
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as SqlEventLogStorageTable
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage as SqlEventLogStorage
 
 # The stock compute log manager, whose `capture_logs` is overridden, and its names of files.
 from dagster._core.storage.local_compute_log_manager import IO_TYPE_EXTENSION as IO_TYPE_EXTENSION
@@ -57,6 +69,19 @@ from dagster._core.storage.local_compute_log_manager import LocalComputeLogManag
 
 # The folder of an instance's own files; ours keeps a second daemon out.
 from dagster._core.storage.root import LocalArtifactStorage as LocalArtifactStorage
+
+# Where Dagster stores runs and backfills: they are removed from there in bulk.
+from dagster._core.storage.runs.schema import BackfillTagsTable as BackfillTagsTable
+from dagster._core.storage.runs.schema import BulkActionsTable as BulkActionsTable
+from dagster._core.storage.runs.schema import RunsTable as RunsTable
+from dagster._core.storage.runs.schema import RunTagsTable as RunTagsTable
+from dagster._core.storage.runs.sql_run_storage import SqlRunStorage as SqlRunStorage
+
+# Where Dagster stores what sensors did, and the last run key of each: a forgotten partition is removed from there.
+from dagster._core.storage.schedules.schema import InstigatorsTable as InstigatorsTable
+from dagster._core.storage.schedules.schema import JobTable as JobTable
+from dagster._core.storage.schedules.schema import JobTickTable as JobTickTable
+from dagster._core.storage.schedules.sql_schedule_storage import SqlScheduleStorage as SqlScheduleStorage
 
 # Tags: the code server that runs a run, those that the UI does not show, and a run's place in the queue.
 from dagster._core.storage.tags import GRPC_INFO_TAG as GRPC_INFO_TAG

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
 from typing import Any, Self
 
 from dagster import BoolSource, Field
@@ -60,3 +62,16 @@ class FileComputeLogManager(LocalComputeLogManager):
             yield CapturedLogContext(log_key)
         # The UI knows by this file that nothing will follow.
         touch_file(self.complete_artifact_path(log_key))  # type: ignore[no-untyped-call]
+
+    def runs_with_logs_before(self, when: datetime) -> list[str]:
+        """The runs that have printed something, and nothing since this time; also runs that are removed already."""
+        of_steps = Path(self._base_dir).glob("*/compute_logs")
+        return [folder.parent.name for folder in of_steps if folder.stat().st_mtime < when.timestamp()]
+
+    def remove_tick_logs_before(self, when: datetime) -> int:
+        """Removes what sensors and schedules logged before this time; Dagster removes their ticks, not the files."""
+        logs = [path for path in Path(self._base_dir).glob("*/*/*.err") if path.parent.name != "compute_logs"]
+        old = [path for path in logs if path.stat().st_mtime < when.timestamp()]
+        for path in old:
+            path.unlink()
+        return len(old)

@@ -41,8 +41,9 @@ if TYPE_CHECKING:
 
 # The runs that count against the limits, as QueuedRunCoordinatorDaemon counts them.
 _IN_PROGRESS = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
-# Any number will do, as long as nobody else locks it.
-_ADMISSION_LOCK = 7_305_811_204
+# Only Dagster's migrations write to this table. Only a role that may write to Dagster's tables can take this lock; an
+# advisory lock could be held by every login of the database.
+_LOCK_ADMISSION = "LOCK TABLE alembic_version IN SHARE ROW EXCLUSIVE MODE"
 # With more queued runs than this, reading them for each run that ends costs more than it saves.
 _MOST_QUEUED = 300
 _MOST_REMEMBERED = 10_000
@@ -237,7 +238,7 @@ class PromptRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         assert isinstance(storage, PooledRunStorage)
         with storage.transaction() as connection:
             connection.execute(text("SET LOCAL lock_timeout = '5s'"))
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADMISSION_LOCK})
+            connection.execute(text(_LOCK_ADMISSION))
             yield
 
 

@@ -20,17 +20,20 @@ from dagster_postgres.utils import (
     pg_url_from_config,
     retry_pg_connection_fn,
 )
-from sqlalchemy import Connection, Engine, inspect, make_url
+from sqlalchemy import Connection, Engine, delete, inspect, make_url, select
 from sqlalchemy.pool import QueuePool
 
 from orchestration._dagster import (
     ASSET_CHECK_EVENTS,
     ASSET_EVENTS,
+    AssetCheckExecutionsTable,
     ConfigurableClassData,
+    RunsTable,
     SqlEventLogStorageTable,
     deserialize_value,
 )
 from orchestration.instance_guard import required_variable
+from orchestration.lean_events import lean
 from orchestration.pool_ping import ping_rested_connections
 from orchestration.schema_url import in_schema
 
@@ -95,6 +98,26 @@ os.register_at_fork(after_in_child=_new_lock)
 _PARTITION_KNOWN_S = 2.0
 _MOST_PARTITIONS = 1000
 _partitions_until_s: dict[tuple[str, str, str], float] = {}
+
+_PLANNED = [
+    DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value,
+    DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED.value,
+    DagsterEventType.RESOURCE_INIT_STARTED.value,
+    DagsterEventType.RESOURCE_INIT_SUCCESS.value,
+]
+_NO_METADATA = '"metadata_entries":[],"step_output_handle"'
+_DETAILS = [
+    DagsterEventType.STEP_START.value,
+    DagsterEventType.STEP_SUCCESS.value,
+    DagsterEventType.STEP_OUTPUT.value,
+    DagsterEventType.STEP_INPUT.value,
+    DagsterEventType.HANDLED_OUTPUT.value,
+    DagsterEventType.LOADED_INPUT.value,
+    DagsterEventType.ENGINE_EVENT.value,
+    DagsterEventType.RUN_ENQUEUED.value,
+    DagsterEventType.RUN_DEQUEUED.value,
+    DagsterEventType.RUN_STARTING.value,
+]
 
 # What the database's catalog has, by database: it stays, and a forked process need not ask again.
 _found: set[tuple[str, ...]] = set()
@@ -224,8 +247,16 @@ class PooledEventLogStorage(_Pooled, PostgresEventLogStorage):
     def has_table(self, table_name: str) -> bool:
         return self._has_tables([table_name])
 
+    def _event_to_row(self, event: EventLogEntry) -> dict[str, Any]:
+        """As the stock class does, but the text has no more in it than Dagster needs to read the event back."""
+        row = super()._event_to_row(event)
+        return {**row, "event": lean(row["event"])}
+
     def store_event(self, event: EventLogEntry) -> None:
-        """As the stock class does, but without the NOTIFY after each event: nothing of this version listens to it."""
+        """As the stock class does, but without the NOTIFY after each event: nothing of this version listens to it.
+
+        When a run succeeds, what only a run at work or a failed one needs of its events is removed.
+        """
         with self._connect() as connection:
             inserted = self.prepare_insert_event(event).returning(SqlEventLogStorageTable.c.id)
             event_id = int(connection.execute(inserted).scalar_one())
@@ -238,6 +269,8 @@ class PooledEventLogStorage(_Pooled, PostgresEventLogStorage):
                 self._store_asset_event(connection, event, event_id)
         if dagster_event.event_type in ASSET_CHECK_EVENTS:
             self.store_asset_check_event(event, event_id)
+        if dagster_event.event_type is DagsterEventType.RUN_SUCCESS:
+            self._remove_what_is_over(event.run_id)
 
     def _get_latest_materialization_records(self, raw_asset_rows: Iterable[Any]) -> Mapping[AssetKey, Any]:
         """As the stock class does, but without its second query where each asset's own row holds the answer."""
@@ -258,6 +291,35 @@ class PooledEventLogStorage(_Pooled, PostgresEventLogStorage):
             _partitions_until_s.clear()
         _partitions_until_s[key] = now_s + _PARTITION_KNOWN_S
         return True
+
+    def _remove_what_is_over(self, run_id: str) -> None:
+        """Outputs are read to run a failed run again; what a run will make matters until it is made."""
+        events = SqlEventLogStorageTable
+        is_output = events.c.dagster_event_type == DagsterEventType.STEP_OUTPUT.value
+        # The metadata of an op's output stands nowhere else.
+        is_over = events.c.dagster_event_type.in_(_PLANNED) | (is_output & events.c.event.contains(_NO_METADATA))
+        with self._connect() as connection:
+            connection.execute(delete(events).where(events.c.run_id == run_id, is_over))
+
+    def remove_details_before(self, when: datetime) -> int:
+        """Removes when each step began and ended, and the like, of runs that succeeded before this time.
+
+        Materializations, checks, what was logged, and the run's own start and end stay. Returns how many it removed.
+        """
+        events, runs = SqlEventLogStorageTable, RunsTable
+        succeeded = select(runs.c.run_id).where(
+            runs.c.run_id == events.c.run_id, runs.c.status == DagsterRunStatus.SUCCESS.value
+        )
+        old = events.c.dagster_event_type.in_(_DETAILS) & (events.c.timestamp < when.replace(tzinfo=None))
+        with self.index_connection() as connection:
+            return connection.execute(delete(events).where(old, succeeded.exists())).rowcount
+
+    def remove_checks_without_run(self) -> int:
+        """Removes the checks of runs that were removed with Dagster's `delete_run`, which leaves them behind."""
+        checks = AssetCheckExecutionsTable
+        of_a_run = select(RunsTable.c.run_id).where(RunsTable.c.run_id == checks.c.run_id).exists()
+        with self.index_connection() as connection:
+            return connection.execute(delete(checks).where(checks.c.run_id != "", ~of_a_run)).rowcount
 
     def delete_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> None:
         _partitions_until_s.pop((str(self.postgres_url), partitions_def_name, partition_key), None)

@@ -9,10 +9,10 @@ import re
 import stat
 import struct
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import date, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from uuid import UUID, uuid5
 
 import numpy as np
@@ -21,7 +21,7 @@ from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError, WebPIm
 from resources.picture_files import FileRefused, read_file, remove_file, write_file
 from resources.picture_structure import scanned_too_often, structure_fault
 from resources.recent_pictures import Pixels, RecentPictures
-from resources.store_trouble import await_store, store_trouble, trouble_behind
+from resources.store_trouble import store_trouble, trouble_behind
 from stages.imaging.arrays import Mask, Picture
 from stages.values import StageError
 from stages.wording import shown
@@ -37,7 +37,7 @@ MOST_ASPECT = 20
 # Pillow's own: ultralytics replaces Image.open with a function that installs packages for unknown files.
 _open_image = Image.open
 _URL_PREFIX = "/assets/"
-_OWN_PREFIX = f"{_URL_PREFIX}yh/"
+OWN_PREFIX = f"{_URL_PREFIX}yh/"
 USUAL_FORMATS = ("PNG", "JPEG", str(WebPImagePlugin.WebPImageFile.format))
 # Listed, because Pillow gives EPS files to Ghostscript. TIFF and WebP are known only once their plug-ins are imported.
 KNOWN_FORMATS = (*USUAL_FORMATS, "GIF", "BMP", str(TiffImagePlugin.TiffImageFile.format))
@@ -95,10 +95,6 @@ class ImageStore:
     def trouble_behind(self, error: BaseException) -> str | None:
         """The trouble of the store that this error comes from; None where it has another cause."""
         return trouble_behind(error, self._root)
-
-    def await_order(self, within_s: float) -> bool:
-        """Waits until the store is in order; False when it is not within this time."""
-        return await_store(self._root, within_s)
 
     def load(self, image_url: str) -> Picture:
         """The picture upright and in RGB, shape (height, width, 3); transparency lies on white.
@@ -187,7 +183,7 @@ class ImageStore:
 
     def remove(self, image_url: str) -> None:
         """Removes one of our own pictures, if it is still there."""
-        if not image_url.startswith(_OWN_PREFIX):
+        if not image_url.startswith(OWN_PREFIX):
             raise StageError(f"image_url {shown(image_url)} belongs to another part, which alone may remove it")
         try:
             remove_file(self._root, self._parts(image_url))
@@ -196,7 +192,7 @@ class ImageStore:
 
     def _read(self, image_url: str) -> bytes:
         # A large ad of ours may have more bytes than others may send; its pixels are limited all the same.
-        is_own = image_url.startswith(_OWN_PREFIX)
+        is_own = image_url.startswith(OWN_PREFIX)
         try:
             content = read_file(self._root, self._parts(image_url), 4 * self._max_pixels if is_own else MOST_BYTES)
         except FileNotFoundError:
@@ -270,8 +266,25 @@ def png(image: Picture | Mask) -> bytes:
 
 
 def content_name(variant: UUID, image: Picture | Mask) -> UUID:
-    """A file name made from the variant and the pixels, so that a repeated stage writes the same file."""
-    return uuid5(variant, f"{image.shape} {hashlib.sha256(image.tobytes()).hexdigest()}")
+    """A file name made from the variant and the pixels, so that a repeated stage writes the same file.
+
+    Its first half tells the variant, so that all pictures of a deleted one are found.
+    """
+    pixels = hashlib.sha256(f"{image.shape} ".encode() + image.tobytes())
+    return UUID(bytes=_half(variant).bytes[:8] + pixels.digest()[:8], version=5)
+
+
+# Of a UUID as text: 16 digits and two dashes.
+_HALF = 18
+
+
+def names_variant(image_url: str, variants: Collection[UUID]) -> bool:
+    """Whether one of our own pictures is of one of these variants."""
+    return PurePosixPath(image_url).name[:_HALF] in {str(_half(variant))[:_HALF] for variant in variants}
+
+
+def _half(variant: UUID) -> UUID:
+    return uuid5(variant, "pictures")
 
 
 def _key(content: bytes, mode: str) -> str:

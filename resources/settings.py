@@ -254,8 +254,17 @@ class Settings(StateSettings):
         9000, "of more partitions than this the longest ended are removed, whatever their age", ge=1, le=100_000
     )
     run_retention_days: int = _setting(30, "older finished runs are removed, with their events", ge=1)
+    run_detail_days: int = _setting(
+        1, "of runs that succeeded longer ago, when each step began and ended is removed; what it made stays", ge=1
+    )
     image_retention_days: int = _setting(
         7, "our own pictures that nothing refers to any more are removed when they are older", ge=1
+    )
+    job_retention_days: int | None = _setting(
+        None,
+        "jobs that ended longer ago are deleted with everything that belongs to them; not set: none",
+        allowed="1 or more",
+        ge=1,
     )
     max_image_pixels: int = _setting(
         16_777_216, "an image with more pixels is refused before it is decoded; 16 million take 300 MB at most", ge=1

@@ -1,13 +1,19 @@
-"""`python -m service up | down | env | sql | dev | parallel N`: what the Makefile's verbs do."""
+"""`python -m service up | down | env | sql | dev | parallel N | delete-job ID`: what the Makefile's verbs do."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import UUID
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    # While libraries are imported nothing runs yet: a Ctrl-C ends this at once, without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from sqlalchemy import make_url
 
@@ -15,6 +21,7 @@ from resources.postgres.database import Database
 from resources.settings import Settings, StateSettings
 from service.commands import ServiceError, run_command
 from service.database import prepare_database
+from service.deletion import delete_jobs
 from service.running import environment, port_note, running_environment, start, stop
 from service.state import State
 from service.terminal import develop, sql
@@ -46,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parallel = verbs.add_parser("parallel", help="how many variants run at a time, from now on")
     parallel.add_argument("variants", type=_at_least_one)
     parallel.set_defaults(do=_parallel)
+    deleting = verbs.add_parser("delete-job", help="delete jobs with rows, pictures, partitions, runs and logs")
+    deleting.add_argument("jobs", type=UUID, nargs="+", metavar="job_id")
+    deleting.set_defaults(do=_delete_jobs)
     given = parser.parse_args(arguments)
     return run_command(lambda: given.do(given))
 
@@ -90,6 +100,11 @@ def _parallel(given: argparse.Namespace) -> int:
     dagster = str(Path(sys.executable).parent / "dagster")
     command = [dagster, "instance", "concurrency", "set", POOL, str(given.variants)]
     return subprocess.run(command, cwd=state.working_folder, env=running).returncode
+
+
+def _delete_jobs(given: argparse.Namespace) -> int:
+    variables = running_environment(State.of(StateSettings())) or _prepared_environment(Settings())
+    return delete_jobs(given.jobs, variables)
 
 
 def _prepared_environment(settings: Settings) -> dict[str, str]:

@@ -259,8 +259,8 @@ LIMIT :most;
 
 -- name: find_unsettled_jobs
 -- Jobs noted by a trigger, when they are ours or gone; and of two hundred others in our hands those whose variants have
--- all ended: somebody has handed them over again. Which two hundred is left to chance, so that each has its turn. Jobs
--- with nothing but old work stay as they were found.
+-- all ended: somebody has handed them over again. Which two hundred is left to chance, so that each has its turn.
+-- Jobs with nothing but old work stay as they were found.
 WITH random_place AS (
     SELECT min(pk) + floor(random() * (max(pk) - min(pk) + 1)) AS pk FROM jobs WHERE is_in_our_hands(current_step, status)
 ), looked_at AS (
@@ -280,10 +280,10 @@ UNION
 SELECT l.job_id
 FROM looked_at l
 CROSS JOIN LATERAL (
-    SELECT bool_and(has_ended(v.current_step, v.status)) AND bool_or(v.old_work IS NULL) AS all_ended
+    SELECT bool_and(has_ended(v.current_step, v.status)) AND bool_or(v.old_work IS NULL) AS to_settle
     FROM jobs_variants v WHERE v.job_id = l.job_id
 ) AS variants
-WHERE all_ended
+WHERE to_settle
 LIMIT :most;
 
 -- name: settle_job
@@ -351,6 +351,22 @@ JOIN jobs j USING (job_id)
 CROSS JOIN LATERAL job_progress(j.job_id) p
 WHERE j.status = 'done' AND j.current_step = ANY (variant_stages())
 LIMIT :most;
+
+-- name: find_old_jobs
+-- Jobs that ended before a time and of which no variant has changed since, the oldest first.
+SELECT j.job_id
+FROM jobs j
+WHERE j.status IN ('done', 'failed') AND j.updated_at < CAST(:before AS timestamptz)
+  AND NOT EXISTS (
+      SELECT FROM jobs_variants v
+      WHERE v.job_id = j.job_id
+        AND (v.updated_at >= CAST(:before AS timestamptz) OR NOT has_ended(v.current_step, v.status)))
+ORDER BY j.updated_at
+LIMIT :most;
+
+-- name: delete_job
+-- Removes a job with all its rows. Returns its variants, and its pictures that no row names any more.
+SELECT variants, pictures FROM delete_job(CAST(:job AS uuid));
 
 -- name: order_parallel
 -- Records how many variants an operator wants to run at a time.

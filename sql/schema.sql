@@ -191,7 +191,7 @@ CREATE TABLE jobs_variants (
     claimed_by text,
     claim_revision bigint,
     -- A new number whenever somebody writes the state; no number is used twice. Part of the sensor's run key.
-    state_revision bigint NOT NULL,
+    state_revision bigint NOT NULL DEFAULT 0,
     error text,
     -- How good the finished ad is, as measured: pass, warn or fail, with reasons and a score.
     verdict jsonb,
@@ -199,8 +199,8 @@ CREATE TABLE jobs_variants (
     -- behind all new work. NULL for everything else, and as soon as somebody writes the state.
     old_work varchar,
     CONSTRAINT jobs_variants_known_old_work CHECK (old_work IN ('held', 'released'))
--- Room for the next version of a row beside it: a variant is written some twenty times on its way.
-) WITH (fillfactor = 70);
+-- Room for the next version of a row beside it. Only what is no change of state goes there without new index entries.
+) WITH (fillfactor = 85);
 CREATE INDEX idx_jobs_variants_status ON jobs_variants (status);
 CREATE INDEX idx_jobs_variants_current_step ON jobs_variants (current_step);
 CREATE INDEX idx_jobs_variants_job_id_status ON jobs_variants (job_id, status);
@@ -816,6 +816,73 @@ BEGIN
     RETURN true;
 END $$;
 
+-- Removes a job with all its rows. Returns its variants, and the URLs of its pictures that no row names any more; both
+-- are NULL where there is no such job. An image that another row refers to stays, whoever's table that is. The function
+-- runs with the rights of its owner, so the service need not be allowed to delete rows of other teams.
+CREATE FUNCTION delete_job(job uuid, OUT variants uuid[], OUT pictures text[])
+LANGUAGE plpgsql AS $$
+DECLARE
+    images uuid[];
+    layouts uuid[];
+    image uuid;
+BEGIN
+    PERFORM FROM jobs j WHERE j.job_id = job FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    SELECT coalesce(array_agg(v.job_variants_id), '{}') INTO variants FROM jobs_variants v WHERE v.job_id = job;
+    SELECT coalesce(array_agg(own.image_asset_id), '{}') INTO images FROM (
+        SELECT i.image_asset_id FROM image_assets i WHERE i.job_id = job
+        UNION SELECT i.image_asset_id FROM image_assets i
+        JOIN (SELECT unnest(ARRAY[v.img_asset_id, v.overlaid_img_asset_id]) FROM jobs_variants v WHERE v.job_id = job
+              UNION ALL SELECT n.img_asset_id FROM job_inputs n WHERE n.job_id = job) AS used (image)
+            ON i.image_asset_id = used.image
+        WHERE i.job_id IS NULL
+    ) AS own;
+    SELECT coalesce(array_agg(DISTINCT named.url), '{}') INTO pictures FROM (
+        SELECT unnest(ARRAY[i.image_url, i.mask_url]) FROM image_assets i WHERE i.image_asset_id = ANY (images)
+        UNION ALL SELECT y.forbidden_mask_url FROM yolo_runs y
+        WHERE y.job_variants_id = ANY (variants) OR (y.job_variants_id IS NULL AND y.job_id = job)
+        UNION ALL SELECT p.picture_url FROM planner_proposals p WHERE p.job_variants_id = ANY (variants)
+    ) AS named (url) WHERE named.url IS NOT NULL;
+    -- Results of before this service may name the job or its image, and no variant.
+    SELECT coalesce(array_agg(o.overlay_id), '{}') INTO layouts
+    FROM overlay_layouts o LEFT JOIN planner_proposals p ON p.proposal_id = o.proposal_id
+    WHERE o.job_variants_id = ANY (variants)
+       OR (o.job_variants_id IS NULL AND p.job_variants_id IS NULL AND p.image_asset_id = ANY (images));
+    DELETE FROM evaluations e
+    WHERE e.job_variants_id = ANY (variants) OR (e.job_variants_id IS NULL AND e.job_id = job)
+       OR e.overlay_id = ANY (layouts);
+    DELETE FROM overlay_layouts o WHERE o.overlay_id = ANY (layouts);
+    DELETE FROM planner_proposals p
+    WHERE p.job_variants_id = ANY (variants) OR (p.job_variants_id IS NULL AND p.image_asset_id = ANY (images));
+    DELETE FROM detections d
+    WHERE d.job_variants_id = ANY (variants) OR (d.job_variants_id IS NULL AND d.job_id = job);
+    DELETE FROM yolo_runs y
+    WHERE y.job_variants_id = ANY (variants) OR (y.job_variants_id IS NULL AND y.job_id = job);
+    DELETE FROM vlm_traces t
+    WHERE t.job_variants_id = ANY (variants) OR (t.job_variants_id IS NULL AND t.job_id = job);
+    DELETE FROM jobs j WHERE j.job_id = job;
+    FOREACH image IN ARRAY images LOOP
+        BEGIN
+            DELETE FROM image_assets i WHERE i.image_asset_id = image;
+        EXCEPTION WHEN foreign_key_violation THEN
+            -- Another job, or a table of another team, refers to it.
+            UPDATE image_assets i SET job_id = NULL WHERE i.image_asset_id = image AND i.job_id = job;
+        END;
+    END LOOP;
+    SELECT coalesce(array_agg(named.url), '{}') INTO pictures FROM unnest(pictures) AS named (url)
+    WHERE NOT EXISTS (SELECT FROM image_assets i WHERE i.image_url = named.url)
+      AND NOT EXISTS (SELECT FROM image_assets i WHERE i.mask_url = named.url)
+      AND NOT EXISTS (SELECT FROM yolo_runs y WHERE y.forbidden_mask_url = named.url)
+      AND NOT EXISTS (SELECT FROM planner_proposals p WHERE p.picture_url = named.url);
+END $$;
+DO $$
+BEGIN
+    EXECUTE format('ALTER FUNCTION delete_job SECURITY DEFINER SET search_path = %I, pg_temp', current_schema());
+END $$;
+REVOKE EXECUTE ON FUNCTION delete_job FROM PUBLIC;
+
 -- Gives the state that somebody writes its known name. A new variant gets its revision here and not by a default, for a
 -- default would need the writer's right on the sequence. Old work that somebody writes a state for is no longer old.
 CREATE FUNCTION accept_variant_state() RETURNS trigger
@@ -831,6 +898,7 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
+
 -- Sets updated_at at every write.
 CREATE FUNCTION stamp_variant() RETURNS trigger
 LANGUAGE plpgsql AS $$
@@ -876,7 +944,8 @@ DECLARE
     stale_position int;
 BEGIN
     IF is_complete(NEW.current_step, NEW.status)
-       AND (TG_OP = 'INSERT' OR NOT is_complete(OLD.current_step, OLD.status)) THEN
+       -- What was complete stays so, under whatever name of the step.
+       AND (TG_OP = 'INSERT' OR NOT is_complete(known_step(OLD.current_step, OLD.status), known_status(OLD.status))) THEN
         stale_position := first_stale_position(NEW.job_variants_id);
         IF stale_position IS NOT NULL THEN
             PERFORM refuse_completion(NEW.job_variants_id, variant_step_at(stale_position));
@@ -929,8 +998,8 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['accept_variant_state', 'stamp_variant_state', 'verify_completion', 'settle_job_of_variant']
-    LOOP
+    FOREACH name IN ARRAY ARRAY['accept_variant_state', 'stamp_variant_state', 'verify_completion',
+                                'settle_job_of_variant'] LOOP
         EXECUTE format('ALTER FUNCTION %I() SECURITY DEFINER SET search_path = %I, pg_temp', name, current_schema());
     END LOOP;
 END $$;
@@ -938,13 +1007,14 @@ END $$;
 -- What must never be ----------------------------------------------------------------------------------------------
 
 -- One row for each thing that is wrong; none on a sound database. `make doctor` reads it. What the rescuer repairs within
--- seconds counts only when it lasts.
+-- seconds counts only when it lasts. Jobs with nothing but old work are as they were found.
 CREATE VIEW broken_invariants AS
 WITH progress AS (
     SELECT v.job_id, count(*) AS total,
            count(*) FILTER (WHERE is_complete(v.current_step, v.status)) AS complete,
            count(*) FILTER (WHERE v.status = 'failed') AS failed,
-           max(v.updated_at) < now() - interval '5 minutes' AS is_at_rest, bool_and(v.old_work IS NOT NULL) AS is_old
+           max(v.updated_at) < now() - interval '5 minutes' AS is_at_rest,
+           bool_and(v.old_work IS NOT NULL) AS is_old
     FROM jobs_variants v GROUP BY v.job_id
 ), settled AS (
     SELECT j.job_id, j.status, j.updated_at, p.failed, p.is_at_rest

@@ -1,4 +1,4 @@
-"""What is kept of finished work, and the hourly job that removes the rest."""
+"""What is kept of finished work and for how long, and the hourly job that removes the rest."""
 
 # Dagster reads the annotations of an op at run time, so they are not postponed here.
 
@@ -10,11 +10,13 @@ from uuid import UUID
 
 import dagster as dg
 
+from orchestration import removal
 from resources.images import ImageStore
 from resources.postgres.database import Database
 from resources.postgres.errors import UnknownVariant
 from resources.postgres.values import variant_id
 from resources.settings import Settings
+from variant_assets.deletion import delete_job, deleted_variants, forget_variants
 from variant_assets.partitions import job_variants
 from variant_assets.runs import variants_in_flight
 
@@ -24,7 +26,8 @@ MOST_PER_PASS = 20_000
 _KEYS_PER_READ = 10_000
 # Between looks at what is in flight.
 _KEYS_PER_REMOVAL = 500
-_RUNS_PER_READ = 200
+_RUNS_PER_READ = 2_000
+_JOBS_PER_PASS = 200
 _FILES_PER_READ = 5_000
 # Longer than any picture takes to be written.
 _UNFINISHED_FOR = timedelta(hours=1)
@@ -38,6 +41,8 @@ class RetentionPolicy(dg.ConfigurableResource[Any]):
     partitions: int
     run_days: int
     image_days: int
+    detail_days: int = 1
+    job_days: int | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> "RetentionPolicy":
@@ -46,10 +51,15 @@ class RetentionPolicy(dg.ConfigurableResource[Any]):
             partitions=settings.partitions_kept,
             run_days=settings.run_retention_days,
             image_days=settings.image_retention_days,
+            detail_days=settings.run_detail_days,
+            job_days=settings.job_retention_days,
         )
 
 
-@dg.op(description="Removes finished partitions, old runs with their events, and pictures that nothing refers to.")
+@dg.op(
+    description="Removes old jobs if a setting says so, all that is left of deleted variants, finished partitions, old"
+    " runs with events and logs, and pictures that nothing refers to."
+)
 def remove_old(
     context: dg.OpExecutionContext,
     db: dg.ResourceParam[Database],
@@ -58,9 +68,13 @@ def remove_old(
 ) -> None:
     now = datetime.now(UTC)
     removed = {
+        "jobs": remove_jobs(context.instance, db, images, retention_policy, now),
+        "deleted variants": forget_deleted(context.instance, db, images),
         "partitions": remove_partitions(context.instance, db, retention_policy, now),
         "runs": remove_runs(context.instance, retention_policy, now),
+        "details of runs": removal.remove_details(context.instance, now - timedelta(days=retention_policy.detail_days)),
         "pictures": remove_pictures(db, images, retention_policy, now),
+        "requests": db.run_requests.remove_past(MOST_PER_PASS),
     }
     context.add_output_metadata(dict(removed))
     context.log.info("removed " + ", ".join(f"{count} {what}" for what, count in removed.items()))
@@ -95,6 +109,23 @@ def to_remove(
     return order[: min(max(old, partitions - kept.partitions), most)]
 
 
+def remove_jobs(
+    instance: dg.DagsterInstance, db: Database, images: ImageStore, kept: RetentionPolicy, now: datetime
+) -> int:
+    """Deletes jobs that ended too long ago, with everything that belongs to them. Returns how many."""
+    if kept.job_days is None:
+        return 0
+    jobs = db.maintenance.old_jobs(now - timedelta(days=kept.job_days), most=_JOBS_PER_PASS)
+    return sum(delete_job(instance, db, images, job) is not None for job in jobs)
+
+
+def forget_deleted(instance: dg.DagsterInstance, db: Database, images: ImageStore) -> int:
+    """Removes all that is left of variants whose rows somebody has deleted. Returns how many."""
+    gone = deleted_variants(instance, db)[:MOST_PER_PASS]
+    forget_variants(instance, db, images, gone)
+    return len(gone)
+
+
 def remove_partitions(instance: dg.DagsterInstance, db: Database, kept: RetentionPolicy, now: datetime) -> int:
     """Removes the keys of finished variants; never one with a run in flight. Returns how many."""
     keys = [key for key in map(_variant, instance.get_dynamic_partitions(str(job_variants.name))) if key is not None]
@@ -114,13 +145,17 @@ def remove_partitions(instance: dg.DagsterInstance, db: Database, kept: Retentio
 
 
 def remove_runs(instance: dg.DagsterInstance, kept: RetentionPolicy, now: datetime) -> int:
-    """Removes finished runs, with their events, that nothing has happened to for so many days. Returns how many."""
-    filters = dg.RunsFilter(statuses=_FINISHED, updated_before=now - timedelta(days=kept.run_days))
+    """Removes finished runs that nothing has happened to for so many days, with all that is kept of them.
+
+    Returns how many.
+    """
+    before = now - timedelta(days=kept.run_days)
+    filters = dg.RunsFilter(statuses=_FINISHED, updated_before=before)
     removed = 0
-    while removed < MOST_PER_PASS and (found := instance.get_run_records(filters, limit=_RUNS_PER_READ)):
-        for record in found:
-            instance.delete_run(record.dagster_run.run_id)
+    while removed < MOST_PER_PASS and (found := instance.get_run_ids(filters, limit=_RUNS_PER_READ)):
+        removal.remove_runs(instance, found)
         removed += len(found)
+    removal.remove_leftovers(instance, before)
     return removed
 
 

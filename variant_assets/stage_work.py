@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -31,10 +31,13 @@ _FOLDERS = {"yolo_detect": "mask", "planner": "plan", "overlay": "final"}
 class StageWork:
     """One stage at work on one variant. Pictures are read when they are first asked for."""
 
-    def __init__(self, variant: Variant, stage: str, images: ImageStore) -> None:
+    def __init__(
+        self, variant: Variant, stage: str, images: ImageStore, describe: Callable[[Mapping[str, Any]], None]
+    ) -> None:
         self.variant = variant
         self._stage = stage
         self._images = images
+        self._describe = describe
         self._saved: StageOutput | None = None
         self._metadata: dict[str, Any] = {}
         self._started_s = time.monotonic()
@@ -118,7 +121,9 @@ class StageWork:
         return self._saved
 
     def materialized(self) -> dg.MaterializeResult[None]:
-        return dg.MaterializeResult(metadata=self._metadata)
+        # As metadata of the result Dagster would store the figures and the thumbnail twice.
+        self._describe(self._metadata)
+        return dg.MaterializeResult()
 
     def _store(self, picture: Picture | Mask) -> str:
         """The URL of the stored picture. The same picture of the same variant gets the same URL."""
@@ -156,4 +161,4 @@ class StageWork:
 def thumbnail_metadata(image: Picture) -> dict[str, Any]:
     """A thumbnail small enough for the event log, as Dagster metadata."""
     encoded = base64.b64encode(thumbnail(image)).decode()
-    return {"picture": dg.MetadataValue.md(f"![picture](data:image/jpeg;base64,{encoded})")}
+    return {"picture": dg.MetadataValue.md(f"![picture](data:image/webp;base64,{encoded})")}

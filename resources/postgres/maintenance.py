@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from resources.postgres.transactions import Transactions
-from resources.postgres.values import BrokenInvariant, JobProgress, RunningVariant, UnfinishedJob
+from resources.postgres.values import BrokenInvariant, DeletedJob, JobProgress, RunningVariant, UnfinishedJob
 
 
 class Maintenance:
@@ -26,6 +26,15 @@ class Maintenance:
     def settle_job(self, job: UUID) -> JobProgress:
         """Sets the job to done or failed if all its variants have ended. Doing it twice is no error."""
         return JobProgress(**self._transactions.one("settle_job", job=str(job))._mapping)
+
+    def old_jobs(self, before: datetime, most: int) -> list[UUID]:
+        """Jobs that ended before this time and of which no variant has changed since, the oldest first."""
+        return [row.job_id for row in self._transactions.all("find_old_jobs", before=before, most=most)]
+
+    def delete_job(self, job: UUID) -> DeletedJob | None:
+        """Removes the job with all its rows. None where there is no such job."""
+        row = self._transactions.one("delete_job", job=str(job))
+        return None if row.variants is None else DeletedJob(list(row.variants), list(row.pictures))
 
     def ended_variants(self, variants: Collection[UUID]) -> dict[UUID, datetime | None]:
         """Those of the variants that have ended, with the time; None for those that have no row any more."""

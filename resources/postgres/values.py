@@ -47,6 +47,14 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class DeletedJob:
+    """What a job had: its variants, and the URLs of its pictures that no row names any more."""
+
+    variants: list[UUID]
+    pictures: list[str]
+
+
+@dataclass(frozen=True)
 class StageOutput:
     """What a stage stores: its value, the URL of at most one picture, what a model was asked, and a verdict.
 

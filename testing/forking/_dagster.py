@@ -10,6 +10,9 @@ from dagster._core.definitions.run_request import InstigatorType as InstigatorTy
 from dagster._core.execution.backfill import BulkActionStatus as BulkActionStatus
 from dagster._core.execution.backfill import PartitionBackfill as PartitionBackfill
 
+# Which steps of a failed run Dagster runs again.
+from dagster._core.execution.plan.state import KnownExecutionState as KnownExecutionState
+
 # A run's job by module and name, as the code server of a real service would write it into the run.
 from dagster._core.origin import JobPythonOrigin as JobPythonOrigin
 from dagster._core.origin import RepositoryPythonOrigin as RepositoryPythonOrigin
@@ -21,8 +24,12 @@ from dagster._core.remote_origin import RemoteJobOrigin as RemoteJobOrigin
 from dagster._core.remote_origin import RemoteRepositoryOrigin as RemoteRepositoryOrigin
 from dagster._core.scheduler.instigation import InstigatorState as InstigatorState
 from dagster._core.scheduler.instigation import InstigatorStatus as InstigatorStatus
+from dagster._core.scheduler.instigation import SensorInstigatorData as SensorInstigatorData
 from dagster._core.scheduler.instigation import TickData as TickData
 from dagster._core.scheduler.instigation import TickStatus as TickStatus
+
+# Which of the streams of a step or a tick.
+from dagster._core.storage.compute_log_manager import ComputeIOType as ComputeIOType
 
 # Which tags the UI does not show.
 from dagster._core.storage.tags import get_tag_type as get_tag_type

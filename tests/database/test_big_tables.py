@@ -24,8 +24,12 @@ FOR_PEOPLE = {
     "find_unfinished_done_jobs",
     "release_old_work",
 }
-# Retention empties it, so it stays small.
-ALLOWED = {"remove_past_requests": {"variant_requests"}, "release_requests": {"variant_requests"}}
+# Retention empties variant_requests, so it stays small. Old jobs are looked for once an hour, where a setting says so.
+ALLOWED = {
+    "remove_past_requests": {"variant_requests"},
+    "release_requests": {"variant_requests"},
+    "find_old_jobs": {"jobs", "jobs_variants"},
+}
 WALKED = """
     SELECT relname FROM pg_stat_xact_user_tables
     WHERE seq_scan > 0 AND relname NOT IN ('tenants', 'unsettled_jobs', 'parallel_order', 'service_lease')
@@ -86,6 +90,7 @@ PARAMETERS: dict[str, Any] = {
     "state_revision": 1,
     "outcome": "ended",
     "older_than_s": 0,
+    "before": "2026-01-01",
     "room": 6,
     "holder": "{}",
     "renewals_seen": 0,

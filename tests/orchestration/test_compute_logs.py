@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -57,3 +58,19 @@ def test_an_environment_variable_can_decide_whether_logs_are_kept(
             with manager.capture_logs([value]):
                 print("printed")
             assert manager.get_log_data([value]).stdout == kept
+
+
+def test_what_a_removed_run_and_an_old_tick_have_logged_is_found_by_its_age(tmp_path: Path) -> None:
+    manager = FileComputeLogManager(str(tmp_path))
+    with manager.capture_logs(KEY):
+        print("printed")
+    with manager.open_log_stream(["shop", "sensor", "1"], ComputeIOType.STDERR) as stream:
+        assert stream is not None
+        stream.write("logged")
+    now = datetime.now(UTC)
+    before, after = now - timedelta(days=1), now + timedelta(days=1)
+    assert manager.runs_with_logs_before(before) == []
+    assert manager.runs_with_logs_before(after) == ["run"]
+    assert manager.remove_tick_logs_before(before) == 0
+    assert manager.remove_tick_logs_before(after) == 1
+    assert captured(manager, ComputeIOType.STDOUT) == b"printed\n"

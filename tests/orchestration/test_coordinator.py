@@ -11,7 +11,9 @@ import dagster as dg
 import psutil
 import pytest
 from dagster import DagsterEvent, DagsterEventType, SubmitRunContext
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.pool import NullPool
 
 from orchestration.coordinator import PromptRunCoordinator
 from orchestration.fork_launcher import ForkRunLauncher
@@ -200,3 +202,18 @@ def test_where_it_is_unknown_whether_there_is_room_the_run_is_queued(
 
     monkeypatch.setattr(PromptRunCoordinator, "_in_progress", fails)
     assert queue.submit().status == QUEUED
+
+
+def test_no_login_without_rights_on_dagsters_tables_can_hold_up_a_start(queue: Queue, dagster_url: str) -> None:
+    coordinator = queue.instance.run_coordinator
+    assert isinstance(coordinator, PromptRunCoordinator)
+    engine = create_engine(dagster_url, poolclass=NullPool)
+    with engine.begin() as connection, coordinator._admission():
+        held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+        assert connection.scalar(text(held)) == 0
+    with engine.connect() as stranger:
+        stranger.execute(text("CREATE ROLE stranger"))
+        stranger.execute(text("SET ROLE stranger"))
+        with pytest.raises(ProgrammingError, match="permission denied for table"):
+            stranger.execute(text("LOCK TABLE alembic_version IN SHARE ROW EXCLUSIVE MODE"))
+    engine.dispose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ from dagster_postgres import PostgresEventLogStorage
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.pool import NullPool, QueuePool
 
+from orchestration.removal import remove_runs
 from orchestration.storage import PooledEventLogStorage, pooled_engine
 from service import postgres
 from testing.databases import new_database
+from testing.forking._dagster import KnownExecutionState
 from testing.forking.runs import forking_instance
+from testing.leftovers import rows_naming
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +112,51 @@ def test_what_the_schema_has_is_asked_once_and_what_it_lacks_every_time(
     assert len(statements) > asked + 1
 
 
+def test_many_runs_are_removed_in_a_few_statements(instance: dg.DagsterInstance, url: str) -> None:
+    runs = [dg.materialize([one], instance=instance).run_id]
+    copy_run(url, runs[0], 1200)
+    runs = list(instance.get_run_ids())
+    statements: list[str] = []
+    event.listen(pooled_engine(url), "before_cursor_execute", lambda *given: statements.append(given[2]))
+    remove_runs(instance, runs)
+    assert len(runs) == 1201
+    # Three parts of at most 500.
+    assert len(statements) <= 3 * 8
+    assert instance.get_run_ids() == []
+    assert [row.split(":")[0] for row in rows_naming(url, runs)] == ["public.asset_keys"]
+
+
+def copy_run(url: str, run_id: str, times: int) -> None:
+    """As many runs as this one, with its events and tags."""
+    engine = create_engine(url, poolclass=NullPool)
+    parameters = {"run": run_id, "times": times}
+    with engine.begin() as connection:
+        for table, columns in (
+            ("runs", "snapshot_id, pipeline_name, status, run_body"),
+            ("run_tags", "key, value"),
+            ("event_logs", "event, dagster_event_type, timestamp, step_key, asset_key, partition"),
+        ):
+            copied = (
+                f"INSERT INTO {table} (run_id, {columns}) SELECT r.run_id || '-' || n, {columns} FROM {table} r,"
+                " generate_series(1, :times) n WHERE r.run_id = :run"
+            )
+            connection.execute(text(copied), parameters)
+    engine.dispose()
+
+
+def test_checks_of_runs_that_dagster_itself_removed_are_removed_later(instance: dg.DagsterInstance, url: str) -> None:
+    @dg.asset_check(asset=one)
+    def is_one() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=True)
+
+    gone, stays = (dg.materialize([one, is_one], instance=instance).run_id for _ in range(2))
+    instance.delete_run(gone)
+    assert isinstance(instance.event_log_storage, PooledEventLogStorage)
+    assert instance.event_log_storage.remove_checks_without_run() == 1
+    assert [row.split(":")[0] for row in rows_naming(url, [gone])] == []
+    assert any(row.startswith("public.asset_check_executions") for row in rows_naming(url, [stays]))
+
+
 def test_a_run_over_the_pool_opens_no_connection_of_its_own(instance: dg.DagsterInstance, url: str) -> None:
     assert dg.materialize([one], instance=instance).success
     before = connections_ever(url)
@@ -141,3 +190,58 @@ def test_a_forked_child_has_connections_of_its_own(url: str) -> None:
     assert int(os.read(reader, 20)) != ours
     with engine.connect() as connection:
         assert connection.scalar(session) == ours
+
+
+def test_the_events_of_a_succeeded_run_that_only_others_need_go_at_its_end_and_its_steps_later(
+    instance: dg.DagsterInstance,
+) -> None:
+    @dg.op
+    def measures() -> dg.Output[int]:
+        return dg.Output(1, metadata={"figure": 7})
+
+    @dg.job
+    def measuring() -> None:
+        measures()
+
+    runs = [dg.materialize([one], instance=instance).run_id, measuring.execute_in_process(instance=instance).run_id]
+    storage = instance.event_log_storage
+    assert isinstance(storage, PooledEventLogStorage)
+    assert kinds(instance, runs[0]) >= {"STEP_START", "STEP_SUCCESS", "ASSET_MATERIALIZATION", "PIPELINE_SUCCESS"}
+    assert kinds(instance, runs[0]).isdisjoint(
+        {"ASSET_MATERIALIZATION_PLANNED", "RESOURCE_INIT_SUCCESS", "STEP_OUTPUT"}
+    )
+    # What an op's output says stands nowhere else.
+    assert "STEP_OUTPUT" in kinds(instance, runs[1])
+    assert storage.remove_details_before(datetime.now(UTC) - timedelta(hours=1)) == 0
+    assert storage.remove_details_before(datetime.now(UTC) + timedelta(hours=1)) > 0
+    assert kinds(instance, runs[0]) == {"LOGS_CAPTURED", "ASSET_MATERIALIZATION", "PIPELINE_START", "PIPELINE_SUCCESS"}
+    assert instance.get_run_stats(runs[0]).end_time is not None
+    assert instance.get_materialized_partitions(one.key) == set()
+
+
+def test_a_failed_run_keeps_every_event_and_goes_on_where_it_failed(instance: dg.DagsterInstance) -> None:
+    @dg.op
+    def first() -> int:
+        return 1
+
+    @dg.op
+    def second(one: int) -> None:
+        raise ValueError(str(one))
+
+    @dg.job
+    def failing() -> None:
+        second(first())
+
+    failed = failing.execute_in_process(instance=instance, raise_on_error=False)
+    storage = instance.event_log_storage
+    assert isinstance(storage, PooledEventLogStorage)
+    assert storage.remove_details_before(datetime.now(UTC) + timedelta(hours=1)) == 0
+    assert kinds(instance, failed.run_id) >= {"RESOURCE_INIT_SUCCESS", "STEP_OUTPUT", "STEP_START", "STEP_FAILURE"}
+    run = instance.get_run_by_id(failed.run_id)
+    assert run is not None
+    steps, _ = KnownExecutionState.build_resume_retry_reexecution(instance, run)
+    assert steps == ["second"]
+
+
+def kinds(instance: dg.DagsterInstance, run_id: str) -> set[str]:
+    return {str(entry.dagster_event.event_type_value) for entry in instance.all_logs(run_id) if entry.dagster_event}

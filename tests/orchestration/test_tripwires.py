@@ -112,6 +112,16 @@ TRIPWIRES = [
         "PooledEventLogStorage.store_event copies it, without NOTIFY",
     ),
     Tripwire(
+        PostgresEventLogStorage._event_to_row, "93d47fbe7edc", "PooledEventLogStorage._event_to_row shortens its text"
+    ),
+    Tripwire(dg.DagsterEvent.__new__, "08776c6d4632", "lean_events.lean leaves out what it derives"),
+    Tripwire(dg.DagsterInstance.delete_run, "a281b2314943", "removal.remove_runs does it in bulk, in another order"),
+    Tripwire(
+        PostgresEventLogStorage.delete_events_for_run,
+        "63bcf3634eaf",
+        "removal removes events and their tags as it does",
+    ),
+    Tripwire(
         PostgresEventLogStorage._get_latest_materialization_records,
         "1eb21503ca39",
         "PooledEventLogStorage._get_latest_materialization_records shortens it",

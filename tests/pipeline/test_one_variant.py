@@ -61,13 +61,13 @@ def test_the_check_is_recorded_for_the_partition_with_its_counts(studio: Studio,
     assert evaluation.description == "1 of 2 variants complete, 0 failed; the job is running"
 
 
-def test_planner_and_overlay_show_a_thumbnail_of_at_most_20_kilobytes(studio: Studio, pipeline: Pipeline) -> None:
+def test_planner_and_overlay_show_a_thumbnail_of_at_most_4_kilobytes(studio: Studio, pipeline: Pipeline) -> None:
     result = pipeline.run(studio.ready_variant(studio.job(), photograph(size_px=1080)), *STAGE_NAMES[:4])
     for stage in ("planner", "overlay"):
         [materialization] = result.asset_materializations_for_node(stage)
         markdown = str(materialization.metadata["picture"].value)
         assert markdown.startswith("![picture](data:image/")
-        assert len(markdown) * 3 / 4 <= 20_000
+        assert len(markdown) * 3 / 4 <= 4_100
 
 
 def test_every_materialization_carries_the_figures_of_its_stage(studio: Studio, pipeline: Pipeline) -> None:

@@ -199,11 +199,11 @@ def test_the_planner_picture_shows_boxes_and_proposals_and_keeps_the_size() -> N
     assert (shown != image).any()
 
 
-@pytest.mark.parametrize("max_bytes", [20_000, 4_000])
+@pytest.mark.parametrize("max_bytes", [20_000, 3_000])
 def test_a_thumbnail_keeps_to_its_bytes_even_for_noise(max_bytes: int) -> None:
     encoded = thumbnail(noise(1200, 900), max_bytes)
     assert len(encoded) <= max_bytes
-    assert encoded.startswith(b"\xff\xd8")
+    assert encoded.startswith(b"RIFF")
 
 
 def test_a_thumbnail_that_cannot_be_so_small_says_so() -> None:
