@@ -191,7 +191,7 @@ CREATE TABLE jobs_variants (
     claimed_by text,
     claim_revision bigint,
     -- A new number whenever somebody writes the state; no number is used twice. Part of the sensor's run key.
-    state_revision bigint NOT NULL,
+    state_revision bigint NOT NULL DEFAULT 0,
     error text,
     -- How good the finished ad is, as measured: pass, warn or fail, with reasons and a score.
     verdict jsonb,
@@ -199,8 +199,8 @@ CREATE TABLE jobs_variants (
     -- behind all new work. NULL for everything else, and as soon as somebody writes the state.
     old_work varchar,
     CONSTRAINT jobs_variants_known_old_work CHECK (old_work IN ('held', 'released'))
--- Room for the next version of a row beside it: a variant is written some twenty times on its way.
-) WITH (fillfactor = 70);
+-- Room for the next version of a row beside it. Only what is no change of state goes there without new index entries.
+) WITH (fillfactor = 85);
 CREATE INDEX idx_jobs_variants_status ON jobs_variants (status);
 CREATE INDEX idx_jobs_variants_current_step ON jobs_variants (current_step);
 CREATE INDEX idx_jobs_variants_job_id_status ON jobs_variants (job_id, status);

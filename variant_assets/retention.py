@@ -61,6 +61,7 @@ def remove_old(
         "partitions": remove_partitions(context.instance, db, retention_policy, now),
         "runs": remove_runs(context.instance, retention_policy, now),
         "pictures": remove_pictures(db, images, retention_policy, now),
+        "requests": db.run_requests.remove_past(MOST_PER_PASS),
     }
     context.add_output_metadata(dict(removed))
     context.log.info("removed " + ", ".join(f"{count} {what}" for what, count in removed.items()))

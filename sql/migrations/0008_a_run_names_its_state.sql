@@ -175,7 +175,8 @@ END $$;
 
 -- Sets a variant to done at the last stage; a trigger refuses that unless the results of all stages are fresh. If it is
 -- the last variant of its job, the trigger settle_job completes the job in the same transaction.
-CREATE OR REPLACE FUNCTION complete_variant(variant uuid, OUT complete int, OUT failed int, OUT total int, OUT job_status text)
+CREATE OR REPLACE FUNCTION complete_variant(
+    variant uuid, OUT complete int, OUT failed int, OUT total int, OUT job_status text)
 LANGUAGE plpgsql AS $$
 DECLARE
     v jobs_variants := lock_variant(variant);

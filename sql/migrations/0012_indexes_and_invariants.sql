@@ -4,7 +4,8 @@
 -- The long texts in which retention asks for pictures may be longer than a B-tree takes, so their indexes are hash indexes.
 
 -- step outside a transaction: index
-CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_jobs_with_variants_in_work_by_number ON jobs (pk) WHERE is_in_our_hands(current_step, status);
+CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_jobs_with_variants_in_work_by_number ON jobs (pk)
+    WHERE is_in_our_hands(current_step, status);
 
 -- step outside a transaction: index
 CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_jobs_variants_running_by_number ON jobs_variants (state_revision)
@@ -15,13 +16,14 @@ DROP INDEX idx_jobs_with_variants_in_work;
 ALTER INDEX idx_jobs_with_variants_in_work_by_number RENAME TO idx_jobs_with_variants_in_work;
 DROP INDEX idx_jobs_variants_running;
 ALTER INDEX idx_jobs_variants_running_by_number RENAME TO idx_jobs_variants_running;
-ALTER TABLE jobs_variants SET (fillfactor = 70);
+ALTER TABLE jobs_variants SET (fillfactor = 85);
 
 -- step outside a transaction: index
 CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_image_assets_image_url ON image_assets USING hash (image_url);
 
 -- step outside a transaction: index
-CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_image_assets_mask_url ON image_assets USING hash (mask_url) WHERE mask_url IS NOT NULL;
+CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_image_assets_mask_url ON image_assets USING hash (mask_url)
+    WHERE mask_url IS NOT NULL;
 
 -- step outside a transaction: index
 CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_image_assets_job_id ON image_assets (job_id);
@@ -39,7 +41,8 @@ CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_job_inputs_img_asset_id ON job_input
 CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_jobs_variants_img_asset_id ON jobs_variants (img_asset_id);
 
 -- step outside a transaction: index
-CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_jobs_variants_overlaid_img_asset_id ON jobs_variants (overlaid_img_asset_id);
+CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_jobs_variants_overlaid_img_asset_id
+    ON jobs_variants (overlaid_img_asset_id);
 
 -- step outside a transaction: index
 CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_vlm_traces_job_variants_id ON vlm_traces (job_variants_id);
