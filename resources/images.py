@@ -162,23 +162,28 @@ class ImageStore:
 
     def own_before(self, when: datetime) -> Iterator[str]:
         """The URLs of the pictures that `save` wrote before this time. Links are neither followed nor named."""
-        for folder, _, names in os.walk(self._root / "yh"):
-            for name in names:
-                path = Path(folder, name)
-                written = path.lstat()
-                if stat.S_ISREG(written.st_mode) and name.endswith(".png") and written.st_mtime < when.timestamp():
-                    yield f"{_URL_PREFIX}{path.relative_to(self._root).as_posix()}"
+        for parts in self._own_files(when):
+            if parts[-1].endswith(".png"):
+                yield f"{_URL_PREFIX}{'/'.join(parts)}"
 
     def remove_unfinished(self, before: datetime) -> int:
         """Removes what a `save` that was killed has left behind. Returns how many files."""
-        removed = 0
-        for folder, _, names in os.walk(self._root / "yh"):
-            for path in (Path(folder, name) for name in names if _UNFINISHED.fullmatch(name)):
+        unfinished = [parts for parts in self._own_files(before) if _UNFINISHED.fullmatch(parts[-1])]
+        for parts in unfinished:
+            remove_file(self._root, parts)
+        return len(unfinished)
+
+    def _own_files(self, before: datetime) -> Iterator[tuple[str, ...]]:
+        """The names below the root that lead to each of our files that was last written before this time."""
+        for folder, inner, names in os.walk(self._root):
+            if Path(folder) == self._root:
+                # A link of this name would be followed if the walk began there.
+                inner[:] = [name for name in inner if name == "yh"]
+                continue
+            for path in (Path(folder, name) for name in names):
                 written = path.lstat()
                 if stat.S_ISREG(written.st_mode) and written.st_mtime < before.timestamp():
-                    path.unlink(missing_ok=True)
-                    removed += 1
-        return removed
+                    yield path.relative_to(self._root).parts
 
     def remove(self, image_url: str) -> None:
         """Removes one of our own pictures, if it is still there."""

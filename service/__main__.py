@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    # While libraries are imported nothing runs yet: a Ctrl-C ends this at once, without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from sqlalchemy import make_url
 

@@ -1,10 +1,12 @@
-"""`make doctor`: what each chosen backend needs and whether it can run, whether the service can fork its runs, and how
-many variants wait for people."""
+"""`make doctor`: what each chosen backend needs and whether it can run, whether the service can fork its runs, how
+many variants wait for people, and whether the database is sound."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from resources.loading.availability import findings
 from resources.postgres.database import Database
@@ -13,6 +15,9 @@ from resources.store_trouble import store_trouble
 from service.commands import run_command
 from service.running import running_environment
 from service.state import State
+
+# Of each kind; the whole is in the database.
+_MOST_SHOWN = 20
 
 
 def main() -> int:
@@ -31,11 +36,11 @@ def _report() -> int:
     print(f"fork server: {problem or 'no problem is known'}")
     trouble = store_trouble(settings.asset_root) if settings.asset_root.exists() else None
     print(f"pictures: {trouble or 'in order'}")
-    for line in _variants_that_wait_for_people(State.of(settings)):
+    broken = _broken_invariants(State.of(settings))
+    for line in (*_variants_that_wait_for_people(State.of(settings)), *broken):
         print(line)
-    return int(
-        problem is not None or trouble is not None or any(each.missing for needed in found.values() for each in needed)
-    )
+    cannot_run = any(each.missing for needed in found.values() for each in needed)
+    return int(problem is not None or trouble is not None or cannot_run or bool(broken))
 
 
 def _fork_server_problem(state: State) -> str | None:
@@ -50,17 +55,40 @@ def _fork_server_problem(state: State) -> str | None:
 
 
 def _variants_that_wait_for_people(state: State) -> list[str]:
-    """Of the service that runs: old work that is held, and states that nobody knows."""
-    url = (running_environment(state) or {}).get("DATABASE_URL")
-    if url is None:
-        return []
-    database = Database(url)
-    held, unknown = database.maintenance.held_work(), database.maintenance.unknown_states()
-    database.close()
+    """Of the service that runs: old work that is held, states that nobody knows, and variants added to done jobs."""
+    with _database(state) as database:
+        if database is None:
+            return []
+        held, unknown = database.maintenance.held_work(), database.maintenance.unknown_states()
+        unfinished = database.maintenance.unfinished_done_jobs(most=_MOST_SHOWN)
     return [
         *([f"old work: {held} variants are held  → make release N=100"] if held else []),
         *([f"unknown states: {unknown} variants  → SELECT * FROM unknown_variant_states"] if unknown else []),
+        *(f"done job {job.job_id}: {job.complete} of {job.total} variants are complete" for job in unfinished),
     ]
+
+
+def _broken_invariants(state: State) -> list[str]:
+    """Of the database of the service that runs: what must never be."""
+    with _database(state) as database:
+        broken = database.maintenance.broken_invariants(most=_MOST_SHOWN) if database else []
+    return [
+        f"BROKEN: {each.invariant}: {f'variant {each.job_variants_id} of ' if each.job_variants_id else ''}job"
+        f" {each.job_id}  → SELECT * FROM broken_invariants"
+        for each in broken
+    ]
+
+
+@contextmanager
+def _database(state: State) -> Iterator[Database | None]:
+    """That of the service that runs; None where none does."""
+    url = (running_environment(state) or {}).get("DATABASE_URL")
+    database = Database(url) if url is not None else None
+    try:
+        yield database
+    finally:
+        if database is not None:
+            database.close()
 
 
 if __name__ == "__main__":

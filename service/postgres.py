@@ -212,7 +212,12 @@ def _run(folder: Path, name: str, *arguments: str) -> None:
             env={**os.environ, "LC_ALL": "C.UTF-8"},
         )
     if status != 0:
-        raise PostgresError(f"{name} failed ({status}): {output.read_text().strip()[-2000:]}")
+        said = output.read_text().strip()
+        if "No space left on device" in said:
+            raise PostgresError(
+                f"the disk is full: {name} cannot write in {folder}; free some space, or set STATE_FOLDER"
+            )
+        raise PostgresError(f"{name} failed ({status}): {said[-2000:]}")
 
 
 def _binaries() -> Path:

@@ -66,6 +66,8 @@ def develop(settings: Settings) -> int:
             "database_url": None,
             "dagster_database_url": None,
             "asset_root": state.folder / "assets",
+            # `dagster dev` would wait for those that wait when it is ended.
+            "sensor_copies": 0,
         }
     )
     require_runnable(own)

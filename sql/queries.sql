@@ -3,17 +3,18 @@
 SELECT begin_stage(CAST(:variant AS uuid), :stage, :run, :ended_run, CAST(:asked_revision AS bigint));
 
 -- name: load_variant
--- Everything a stage may read: ids, tenant, image, copy and the results of the stages before it.
+-- Everything a stage may read: ids, tenant, image, copy and the results of the stages before it. Of a text that is too
+-- long anyway no more than 100,000 characters are read.
 SELECT v.job_variants_id, v.job_id, v.img_asset_id, v.created_at,
        i.image_url, i.tenant_id AS image_tenant_id, j.tenant_id,
-       coalesce((SELECT nullif(btrim(c.ad_copy_kor), '') FROM txt_ad_copy_generations c
-                 WHERE c.job_id = v.job_id AND c.generation_stage = 'ad_copy_kor' AND c.status = 'done'
-                 ORDER BY c.created_at DESC, c.pk DESC LIMIT 1), nullif(btrim(n.desc_kor), '')) AS copy_kor,
-       coalesce((SELECT coalesce(nullif(btrim(c.refined_ad_copy_eng), ''), nullif(btrim(c.ad_copy_eng), ''))
-                 FROM txt_ad_copy_generations c
-                 WHERE c.job_id = v.job_id AND c.generation_stage = 'ad_copy_eng' AND c.status = 'done'
-                 ORDER BY c.created_at DESC, c.pk DESC LIMIT 1), nullif(btrim(n.desc_eng), '')) AS copy_eng,
-       coalesce(n.desc_eng, n.desc_kor) AS brief,
+       left(coalesce((SELECT nullif(btrim(c.ad_copy_kor), '') FROM txt_ad_copy_generations c
+                      WHERE c.job_id = v.job_id AND c.generation_stage = 'ad_copy_kor' AND c.status = 'done'
+                      ORDER BY c.created_at DESC, c.pk DESC LIMIT 1), nullif(btrim(n.desc_kor), '')), 100000) AS copy_kor,
+       left(coalesce((SELECT coalesce(nullif(btrim(c.refined_ad_copy_eng), ''), nullif(btrim(c.ad_copy_eng), ''))
+                      FROM txt_ad_copy_generations c
+                      WHERE c.job_id = v.job_id AND c.generation_stage = 'ad_copy_eng' AND c.status = 'done'
+                      ORDER BY c.created_at DESC, c.pk DESC LIMIT 1), nullif(btrim(n.desc_eng), '')), 100000) AS copy_eng,
+       left(coalesce(n.desc_eng, n.desc_kor), 100000) AS brief,
        d.forbidden_mask_url, o.image_url AS ad_url,
        (SELECT coalesce(jsonb_object_agg(r.stage, r.result), '{}') FROM variant_results r
         WHERE r.job_variants_id = v.job_variants_id) AS results
@@ -258,8 +259,8 @@ LIMIT :most;
 
 -- name: find_unsettled_jobs
 -- Jobs noted by a trigger, when they are ours or gone; and of two hundred others in our hands those whose variants have
--- all ended: somebody has handed them over again. Which two hundred is left to chance, so that each has its turn. Jobs
--- with nothing but old work stay as they were found.
+-- all ended: somebody has handed them over again. Which two hundred is left to chance, so that each has its turn.
+-- Jobs with nothing but old work stay as they were found.
 WITH random_place AS (
     SELECT min(pk) + floor(random() * (max(pk) - min(pk) + 1)) AS pk FROM jobs WHERE is_in_our_hands(current_step, status)
 ), looked_at AS (
@@ -279,10 +280,10 @@ UNION
 SELECT l.job_id
 FROM looked_at l
 CROSS JOIN LATERAL (
-    SELECT bool_and(has_ended(v.current_step, v.status)) AND bool_or(v.old_work IS NULL) AS all_ended
+    SELECT bool_and(has_ended(v.current_step, v.status)) AND bool_or(v.old_work IS NULL) AS to_settle
     FROM jobs_variants v WHERE v.job_id = l.job_id
 ) AS variants
-WHERE all_ended
+WHERE to_settle
 LIMIT :most;
 
 -- name: settle_job

@@ -191,7 +191,7 @@ CREATE TABLE jobs_variants (
     claimed_by text,
     claim_revision bigint,
     -- A new number whenever somebody writes the state; no number is used twice. Part of the sensor's run key.
-    state_revision bigint NOT NULL,
+    state_revision bigint NOT NULL DEFAULT 0,
     error text,
     -- How good the finished ad is, as measured: pass, warn or fail, with reasons and a score.
     verdict jsonb,
@@ -199,8 +199,8 @@ CREATE TABLE jobs_variants (
     -- behind all new work. NULL for everything else, and as soon as somebody writes the state.
     old_work varchar,
     CONSTRAINT jobs_variants_known_old_work CHECK (old_work IN ('held', 'released'))
--- Room for the next version of a row beside it: a variant is written some twenty times on its way.
-) WITH (fillfactor = 70);
+-- Room for the next version of a row beside it. Only what is no change of state goes there without new index entries.
+) WITH (fillfactor = 85);
 CREATE INDEX idx_jobs_variants_status ON jobs_variants (status);
 CREATE INDEX idx_jobs_variants_current_step ON jobs_variants (current_step);
 CREATE INDEX idx_jobs_variants_job_id_status ON jobs_variants (job_id, status);
@@ -881,6 +881,9 @@ DO $$
 BEGIN
     EXECUTE format('ALTER FUNCTION delete_job SECURITY DEFINER SET search_path = %I, pg_temp', current_schema());
 END $$;
+-- It holds the job and waits for its variants. As this is less than PostgreSQL's deadlock_timeout, it gives up before
+-- anybody who waits the other way round meets a deadlock; the caller tries again.
+ALTER FUNCTION delete_job SET lock_timeout = '200ms';
 REVOKE EXECUTE ON FUNCTION delete_job FROM PUBLIC;
 
 -- Gives the state that somebody writes its known name. A new variant gets its revision here and not by a default, for a
@@ -898,6 +901,7 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
+
 -- Sets updated_at at every write.
 CREATE FUNCTION stamp_variant() RETURNS trigger
 LANGUAGE plpgsql AS $$
@@ -943,7 +947,8 @@ DECLARE
     stale_position int;
 BEGIN
     IF is_complete(NEW.current_step, NEW.status)
-       AND (TG_OP = 'INSERT' OR NOT is_complete(OLD.current_step, OLD.status)) THEN
+       -- What was complete stays so, under whatever name of the step.
+       AND (TG_OP = 'INSERT' OR NOT is_complete(known_step(OLD.current_step, OLD.status), known_status(OLD.status))) THEN
         stale_position := first_stale_position(NEW.job_variants_id);
         IF stale_position IS NOT NULL THEN
             PERFORM refuse_completion(NEW.job_variants_id, variant_step_at(stale_position));
@@ -996,8 +1001,8 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['accept_variant_state', 'stamp_variant_state', 'verify_completion', 'settle_job_of_variant']
-    LOOP
+    FOREACH name IN ARRAY ARRAY['accept_variant_state', 'stamp_variant_state', 'verify_completion',
+                                'settle_job_of_variant'] LOOP
         EXECUTE format('ALTER FUNCTION %I() SECURITY DEFINER SET search_path = %I, pg_temp', name, current_schema());
     END LOOP;
 END $$;
@@ -1005,13 +1010,14 @@ END $$;
 -- What must never be ----------------------------------------------------------------------------------------------
 
 -- One row for each thing that is wrong; none on a sound database. `make doctor` reads it. What the rescuer repairs within
--- seconds counts only when it lasts.
+-- seconds counts only when it lasts. Jobs with nothing but old work are as they were found.
 CREATE VIEW broken_invariants AS
 WITH progress AS (
     SELECT v.job_id, count(*) AS total,
            count(*) FILTER (WHERE is_complete(v.current_step, v.status)) AS complete,
            count(*) FILTER (WHERE v.status = 'failed') AS failed,
-           max(v.updated_at) < now() - interval '5 minutes' AS is_at_rest, bool_and(v.old_work IS NOT NULL) AS is_old
+           max(v.updated_at) < now() - interval '5 minutes' AS is_at_rest,
+           bool_and(v.old_work IS NOT NULL) AS is_old
     FROM jobs_variants v GROUP BY v.job_id
 ), settled AS (
     SELECT j.job_id, j.status, j.updated_at, p.failed, p.is_at_rest

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
+    MultipleResults,
     RuleBasedStateMachine,
     consumes,
     initialize,
@@ -79,14 +80,14 @@ class AnyOrder(RuleBasedStateMachine):
         return self.ordered[0]
 
     @initialize(target=variants, complete=st.sampled_from((0, 1, 2, 2)))
-    def first_job_variants(self, complete: int) -> object:
+    def first_job_variants(self, complete: int) -> MultipleResults[UUID]:
         for variant in self.first_variants[:complete]:
             self.run_to_the_end(variant)
         return multiple(*self.first_variants)
 
     @initialize(target=sessions, isolation=ISOLATIONS)
     def first_session(self, isolation: str) -> Connection:
-        return self.begin_session(isolation)
+        return self._begin(isolation)
 
     # js and ye ---------------------------------------------------------------------------------------------------
 
@@ -97,8 +98,10 @@ class AnyOrder(RuleBasedStateMachine):
         return self.ordered[-1]
 
     @rule(target=variants, job=jobs, state=st.sampled_from((("img_gen", "queued"), ("img_gen", "done"))))
-    def add_variant(self, job: UUID, state: tuple[str, str]) -> object:
-        return self._unless_refused(lambda: self.shop.variant(job, step=state[0], status=state[1])) or multiple()
+    def add_variant(self, job: UUID, state: tuple[str, str]) -> MultipleResults[UUID]:
+        added: list[UUID] = []
+        self._unless_refused(lambda: added.append(self.shop.variant(job, step=state[0], status=state[1])))
+        return multiple(*added)
 
     @rule(job=jobs, state=st.sampled_from((("vlm_analyze", "running"), ("vlm_analyze", None), ("feed_gen", "queued"))))
     def hand_over_or_take_on(self, job: UUID, state: tuple[str, str | None]) -> None:
@@ -126,10 +129,7 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: len(self.open) < 3)
     @rule(target=sessions, isolation=ISOLATIONS)
     def begin_session(self, isolation: str) -> Connection:
-        session = self.engine.connect().execution_options(isolation_level=isolation)
-        session.execute(text("SELECT count(*) FROM jobs_variants"))
-        self.open.append(session)
-        return session
+        return self._begin(isolation)
 
     @rule(session=sessions, variant=variants, state=STATES)
     def write_state_in_session(self, session: Connection, variant: UUID, state: tuple[str, str]) -> None:
@@ -222,10 +222,15 @@ class AnyOrder(RuleBasedStateMachine):
         with self.engine.connect() as connection:
             return list(connection.execute(text(query)))
 
+    def _begin(self, isolation: str) -> Connection:
+        session = self.engine.connect().execution_options(isolation_level=isolation)
+        session.execute(text("SELECT count(*) FROM jobs_variants"))
+        self.open.append(session)
+        return session
+
     def _claimed_by(self, variant: UUID) -> str | None:
-        claims = self.shop.table("SELECT job_variants_id, claimed_by FROM jobs_variants")
-        run: str | None = claims.get(variant)
-        return run
+        claims: dict[Any, str | None] = self.shop.table("SELECT job_variants_id, claimed_by FROM jobs_variants")
+        return claims.get(variant)
 
     def _write(self, statement: str, **parameters: object) -> None:
         self._unless_refused(lambda: self.shop.execute(statement, **parameters))
@@ -240,14 +245,13 @@ class AnyOrder(RuleBasedStateMachine):
             _raise_unless_refused(error)
             self.end_session(session, commits=False)
 
-    def _unless_refused(self, write: Callable[[], object]) -> object:
+    def _unless_refused(self, write: Callable[[], object]) -> None:
         try:
-            return write()
+            write()
         except StageRefused:
-            return None
+            return
         except DBAPIError as error:
             _raise_unless_refused(error)
-            return None
 
 
 def run(url: str, *, examples: int, steps: int) -> None:

@@ -1,6 +1,6 @@
 """Transactions that meet in the same moment: the last variants of a job, its hand-over, and writers of other teams.
 
-`python -m testing.races` runs the long form, on a PostgreSQL server of its own.
+`python -m testing.races` runs the long form, and writes in any order, on a PostgreSQL server of its own.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from resources.postgres.database import Database
 from resources.postgres.migrations import migrate
 from resources.postgres.queries import load
 from service import postgres
+from testing import any_order
 
 _STATEMENTS = Path(__file__).with_name("races.sql")
 _TOGETHER_WITHIN_S = 60.0
@@ -187,12 +188,17 @@ def faults(race: Race, rounds: int, result: RaceResult) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m testing.races", description=__doc__)
     parser.add_argument("--rounds", type=int, default=10_000, help="of each race (default: 10000)")
-    rounds = parser.parse_args(arguments).rounds
+    parser.add_argument("--examples", type=int, default=1_000, help="of writes in any order (default: 1000)")
+    given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         server = postgres.start(Path(folder) / "postgres", durable=False)
         try:
             migrate(server.url)
-            return max(_report(server.url, race, rounds) for race in RACES)
+            faulty = max(_report(server.url, race, given.rounds) for race in RACES)
+            # Raises what did not hold.
+            any_order.run(server.url, examples=given.examples, steps=50)
+            print(f"writes in any order: {given.examples} examples of 50 steps, no invariant is broken")
+            return faulty
         finally:
             postgres.stop(Path(folder) / "postgres")
 

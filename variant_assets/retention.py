@@ -74,6 +74,7 @@ def remove_old(
         "runs": remove_runs(context.instance, retention_policy, now),
         "details of runs": removal.remove_details(context.instance, now - timedelta(days=retention_policy.detail_days)),
         "pictures": remove_pictures(db, images, retention_policy, now),
+        "requests": db.run_requests.remove_past(MOST_PER_PASS),
     }
     context.add_output_metadata(dict(removed))
     context.log.info("removed " + ", ".join(f"{count} {what}" for what, count in removed.items()))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from threading import Timer
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, create_engine, text
@@ -27,6 +28,7 @@ LOCK_TIMEOUT_MS = 200
 _PAUSE_S = 0.5
 _PATIENCE_S = 120.0
 _KEYS_PER_BATCH = 1000
+_SLOW_S = 5.0
 _LOCK_NOT_AVAILABLE, _DEADLOCK = "55P03", "40P01"
 
 
@@ -97,15 +99,7 @@ class _Migrator:
             home = home_schema(self.connection)
             refuse_obstacles(self.connection, home)
         self.search_path = f"{_quoted(self.connection, home)}, pg_temp"
-        with self._transaction(0):
-            self.connection.exec_driver_sql(
-                "CREATE TABLE IF NOT EXISTS job_variants_migrations"
-                " (number int PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
-            )
-            self.connection.exec_driver_sql(
-                "ALTER TABLE job_variants_migrations ADD COLUMN IF NOT EXISTS steps_done int,"
-                " ADD COLUMN IF NOT EXISTS notes text[] NOT NULL DEFAULT '{}'"
-            )
+        self._patiently(self._make_list, "the list of migrations")
         done = _applied_steps(self.connection)
         missing = [file for file in map(read, files()) if done.get(file.number, 0) is not None]
         for file in missing:
@@ -113,9 +107,25 @@ class _Migrator:
                 self._apply(file, number)
         return [file.name for file in missing]
 
+    def _make_list(self) -> None:
+        with self._transaction(0):
+            self.connection.exec_driver_sql(
+                "CREATE TABLE IF NOT EXISTS job_variants_migrations"
+                " (number int PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+            )
+            # In version 0.2.0 a migration had one step and left no notes.
+            self.connection.exec_driver_sql(
+                "ALTER TABLE job_variants_migrations ADD COLUMN IF NOT EXISTS steps_done int,"
+                " ADD COLUMN IF NOT EXISTS notes text[] NOT NULL DEFAULT '{}'"
+            )
+
     def _apply(self, file: MigrationFile, number: int) -> None:
+        where = f"{file.name}, step {number + 1} of {len(file.steps)} ({file.steps[number].purpose})"
+        with _said_when_slow(where):
+            self._do(file, number, where)
+
+    def _do(self, file: MigrationFile, number: int, where: str) -> None:
         step = file.steps[number]
-        where = f"{file.name}, step {number + 1} of {len(file.steps)} ({step.purpose})"
         try:
             if step.batches is not None:
                 self._in_batches(file.number, step, where)
@@ -206,6 +216,18 @@ class _Migrator:
             yield
 
 
+@contextmanager
+def _said_when_slow(where: str) -> Iterator[None]:
+    """People see what a step that takes long is waiting for, or working on."""
+    timer = Timer(_SLOW_S, print, (f"{where} …",), {"file": sys.stderr, "flush": True})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def _reason(error: DBAPIError) -> str:
     """PostgreSQL's message without the statement and its context."""
     return str(error.orig).strip().partition("\n")[0]
@@ -231,7 +253,7 @@ def notes(database_url: str) -> list[str]:
         return list(rows.scalars())
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] = ()) -> int:
     parser = argparse.ArgumentParser(prog="make migrate", description=__doc__)
     parser.add_argument("--plan", action="store_true", help="say what would happen, and change nothing")
     given = parser.parse_args(arguments)
@@ -266,4 +288,4 @@ def _plan(database_url: str, adopt_start_days: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -202,9 +202,7 @@ class JobVariant(_Stamped, Base):
     #: the Dagster run that works on the variant; yh writes it
     claimed_by: Mapped[str | None] = mapped_column(Text)
     claim_revision: Mapped[int | None] = mapped_column(BigInteger, server_onupdate=FetchedValue())
-    state_revision: Mapped[int] = mapped_column(
-        BigInteger, server_default=FetchedValue(), server_onupdate=FetchedValue()
-    )
+    state_revision: Mapped[int] = mapped_column(BigInteger, server_default=text("0"), server_onupdate=FetchedValue())
     #: why the variant failed, or why a stage is being tried again; yh writes it
     error: Mapped[str | None] = mapped_column(Text)
     #: pass, warn or fail, with reasons and a score; yh writes it with the last stage

@@ -12,7 +12,7 @@ from resources.postgres.database import Database
 from resources.settings import SettingError, Settings
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] = ()) -> int:
     parser = argparse.ArgumentParser(prog="make release", description=__doc__)
     parser.add_argument("variants", type=int, help="at most so many; 0 only counts what is held")
     given = parser.parse_args(arguments)
@@ -33,4 +33,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -23,7 +23,7 @@ from testing.pictures import flat
 # Doors whose attacks are tests already: who comes through the web, and who logs in to the database.
 _DOORS = {
     "web": ("tests/web/test_foreign_pages.py", "tests/orchestration/test_same_origin.py"),
-    "roles": ("tests/database/test_roles.py", "tests/database/test_row_security.py"),
+    "roles": ("tests/database/test_roles.py", "tests/database/test_tenant_readers.py"),
 }
 
 

@@ -43,7 +43,10 @@ def test_other_teams_write_during_an_adoption_without_an_error_and_wait_for_no_t
         assert connection.scalar(text("SELECT count(*) FROM jobs_variants WHERE current_step IS NULL")) == 0
 
 
-def test_a_transaction_that_does_not_end_is_named(old_url: str) -> None:
+def test_a_transaction_that_does_not_end_is_named(
+    old_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("resources.postgres.migrations._SLOW_S", 0.5)
     engine = create_engine(old_url, poolclass=NullPool, connect_args={"application_name": "report of js"})
     with engine.connect() as idle:
         idle.execute(text("SELECT count(*) FROM jobs"))
@@ -52,3 +55,7 @@ def test_a_transaction_that_does_not_end_is_named(old_url: str) -> None:
         ):
             migrate(old_url, patience_s=1.0)
     assert migrate(old_url)
+    # Meanwhile people have seen which step it is.
+    assert "0002_variant_state.sql, step 1 of 8 (the predecessor's notifications about jobs end) …" in (
+        capsys.readouterr().err
+    )

@@ -3,9 +3,6 @@
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
 from resources.postgres.database import Database
@@ -295,48 +292,3 @@ def test_the_newest_finished_copy_is_used_and_else_the_description(db: Database,
         )  # fmt: skip
     shop.execute("DELETE FROM txt_ad_copy_generations WHERE ad_copy_kor = '  '")
     assert db.claims.load(variant).copy_kor == "둘째"
-
-
-MOVES = st.lists(
-    st.tuples(
-        st.sampled_from(["begin", "finish", "fail", "rewind", "recover", "complete"]), st.sampled_from(STAGE_NAMES)
-    ),
-    max_size=25,
-)
-
-
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(MOVES)
-def test_done_at_the_last_stage_always_means_eight_fresh_results(
-    db: Database, shop: Shop, engine: Engine, moves: list[tuple[str, str]]
-) -> None:
-    from resources.postgres.errors import StageRefused
-
-    variant = shop.variant(shop.job())
-    work_through(db, variant, "run-0", last="readability_eval")
-    for number, (move, stage) in enumerate([("begin", "iou_eval"), *moves], start=1):
-        try:
-            if move == "begin":
-                holder = db.claims.begin(variant, stage, f"run-{number}")
-                if holder is not None:
-                    db.claims.begin(variant, stage, f"run-{number}", ended_run=holder)
-            elif move == "rewind":
-                shop.set_state(variant, stage, "done" if stage != "iou_eval" else "running")
-            elif move == "complete":
-                db.claims.complete(variant)
-            else:
-                run = shop.row("SELECT claimed_by FROM jobs_variants WHERE job_variants_id = :v", v=variant)[0]
-                if run is None:
-                    continue
-                if move == "finish":
-                    db.claims.finish(db.claims.load(variant), stage, run, output(stage))
-                elif move == "fail":
-                    db.claims.fail(variant, stage, run, "broken", final=True)
-                else:
-                    db.claims.recover(variant, run)
-        except StageRefused:
-            pass  # A refused move is part of the walk: what counts is the state it leaves.
-        if shop.state_of(variant) == ("iou_eval", "done"):
-            with engine.begin() as connection:
-                stale = connection.execute(text("SELECT first_stale_position(:v)"), {"v": variant}).scalar_one()
-            assert stale is None

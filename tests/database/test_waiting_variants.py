@@ -206,6 +206,17 @@ def test_a_state_that_somebody_writes_begins_with_the_shortest_pause_again(db: D
     assert db.run_requests.requeue(found)
 
 
+def test_the_requests_of_variants_that_have_ended_are_removed(db: Database, shop: Shop) -> None:
+    job = shop.job()
+    ended, waits = shop.variant(job), shop.variant(job)
+    requested(db)
+    work_through(db, ended, "run")
+    db.claims.complete(ended)
+    assert db.run_requests.remove_past(most=9) == 1
+    assert shop.table("SELECT job_variants_id, requested_by FROM variant_requests") == {waits: "new_variants"}
+    assert db.run_requests.remove_past(most=9) == 0
+
+
 def backdate(shop: Shop, variant: UUID, *, minutes: int) -> None:
     with shop.engine.begin() as connection:
         connection.execute(text("ALTER TABLE jobs_variants DISABLE TRIGGER stamp_variant"))

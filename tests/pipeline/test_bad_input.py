@@ -1,8 +1,10 @@
 """Bad input: the variant fails with a message that names thing, value and way out; its siblings finish."""
 
 import io
+import os
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
@@ -59,6 +61,28 @@ def test_an_unusable_image_fails_its_variant_and_names_the_file(studio: Studio, 
     content, message = IMAGES[kind]
     error = failed(studio, pipeline, studio.ready_variant(studio.job(), content), "vlm_analyze")
     assert re.search(message, error), error
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("plant", "message"),
+    [
+        (os.mkfifo, "is a pipe"),
+        (lambda path: path.write_bytes(encoded(photograph()[:1, :1])), "1 × 1 px"),
+        (lambda path: path.symlink_to("/dev/zero"), "is a link"),
+    ],
+)
+def test_what_is_no_usable_file_fails_its_variant_at_once_and_is_not_tried_again(
+    studio: Studio, pipeline: Pipeline, plant: Callable[[Path], object], message: str
+) -> None:
+    variant = studio.ready_variant(studio.job(), b"replaced")
+    [file] = studio.asset_root.rglob("*.png")
+    file.unlink()
+    plant(file)
+    result = pipeline.run(variant)
+    assert not result.filter_events(lambda event: event.is_step_up_for_retry)
+    assert studio.state_of(variant) == ("vlm_analyze", "failed")
+    assert message in (studio.error(variant) or "")
 
 
 @pytest.mark.parametrize("url", ["/assets/../../etc/passwd", "/assets/%2e%2e/secret.png", "/etc/passwd"])

@@ -137,3 +137,22 @@ def test_doctor_says_which_variants_wait_for_people(
         "old work: 1 variants are held  → make release N=100",
         "unknown states: 1 variants  → SELECT * FROM unknown_variant_states",
     ]
+
+
+def test_doctor_says_what_must_never_be_and_which_done_jobs_have_variants_in_work(
+    engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shop, state = Shop(engine), State(tmp_path)
+    monkeypatch.setattr(doctor, "running_environment", lambda _: {"DATABASE_URL": database_url})
+    job = shop.job(step="iou_eval", status="done")
+    shop.variant(job, step="planner", status="failed")
+    assert doctor._broken_invariants(state) == []
+    late = shop.variant(job)
+    shop.execute("UPDATE jobs SET status = 'done'")
+    assert doctor._variants_that_wait_for_people(state) == [f"done job {job}: 0 of 2 variants are complete"]
+    shop.execute("ALTER TABLE jobs_variants DISABLE TRIGGER settle_job")
+    shop.set_state(late, "overlay", "failed")
+    assert doctor._broken_invariants(state) == [
+        f"BROKEN: a job is done although all variants have ended and one has failed: job {job}"
+        "  → SELECT * FROM broken_invariants"
+    ]

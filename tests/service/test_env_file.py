@@ -30,7 +30,7 @@ def migrated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The databases that were migrated; nothing is done to them."""
     found: list[str] = []
 
-    def note(url: str, *_: str) -> list[str]:
+    def note(url: str, *_: str, **__: float) -> list[str]:
         found.append(url)
         return []
 

@@ -173,6 +173,15 @@ def test_the_password_is_demanded_and_readable_by_its_owner_only(folder: Path) -
     assert stat.S_IMODE(os.stat(folder / "password").st_mode) == 0o600
 
 
+def test_a_full_disk_is_said_in_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    full = tmp_path / "initdb"
+    full.write_text("#!/bin/sh\necho could not write to file: No space left on device >&2; exit 1\n")
+    full.chmod(0o755)
+    monkeypatch.setattr(postgres, "_as_server_user", lambda _, command: [str(full)])
+    with pytest.raises(PostgresError, match=f"^the disk is full: initdb cannot write in {folder}; free some space, or"):
+        start(folder)
+
+
 def test_a_server_that_cannot_start_says_why(folder: Path) -> None:
     start(folder)
     stop(folder)

@@ -94,7 +94,7 @@ def test_a_setting_that_cannot_be_used_starts_nothing_not_even_the_database(
 def test_a_migration_that_fails_leaves_no_embedded_database_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.running.prepare_database", lambda *_: 1 / 0)
+    monkeypatch.setattr("service.running.prepare_database", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         start(Settings(state_folder=tmp_path, database_url=None))
     assert (State(tmp_path).postgres / "data").exists()

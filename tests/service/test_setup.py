@@ -62,8 +62,8 @@ class Machine:
 REAL = Path(sys.base_exec_prefix, "bin", "python3").resolve()
 # Makes an environment of the files that set-up looks at; a real one takes seconds.
 QUICK = f"""case "$*" in
-"-m venv --clear .venv") rm -rf .venv; mkdir -p .venv/bin; echo "executable = {REAL}" >.venv/pyvenv.cfg
-    cp "$0" .venv/bin/python;;
+"-m venv --clear "*) rm -rf "$4"; mkdir -p "$4/bin"; echo "executable = {REAL}" >"$4/pyvenv.cfg"
+    cp "$0" "$4/bin/python";;
 "-m pip --version") ;;
 *) exec {REAL} "$@";;
 esac"""
@@ -105,6 +105,15 @@ def test_a_checkout_that_was_moved_gets_a_new_environment(machine: Machine) -> N
     status, _, calls = machine.setup()
     assert (status, len(calls)) == (0, 2)
     assert not (machine.checkout / ".venv" / "old").exists()
+
+
+def test_the_environment_may_be_a_link_to_another_place(machine: Machine, tmp_path: Path) -> None:
+    machine.tool("python3", f'exec {REAL} "$@"')
+    (tmp_path / "elsewhere").mkdir()
+    (machine.checkout / ".venv").symlink_to(tmp_path / "elsewhere")
+    assert machine.setup()[0] == 0
+    assert (tmp_path / "elsewhere" / "bin" / "python").exists()
+    assert machine.setup() == (0, "", [])
 
 
 def test_an_installation_that_failed_is_tried_again(machine: Machine) -> None:

@@ -60,6 +60,7 @@ def test_the_development_server_has_a_database_an_instance_and_pictures_of_its_o
     assert develop(Settings(state_folder=tmp_path, database_url="postgresql://shop@live.example/ads")) == 0
     [(command, variables)] = given
     assert command[1] == "dev"
+    assert variables["SENSOR_COPIES"] == "0"
     assert "live.example" not in " ".join(variables.values())
     for name, place in {"ASSET_ROOT": "assets", "DAGSTER_LOCAL_DIR": "dagster", "STATE_FOLDER": "."}.items():
         assert variables[name] == str(tmp_path / "dev" / place), name

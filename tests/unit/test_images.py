@@ -6,7 +6,7 @@ import socket
 import stat
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -294,6 +294,13 @@ def test_nothing_is_written_or_removed_behind_a_link(store: ImageStore, root: Pa
     with pytest.raises(StageError, match="behind a link"):
         store.remove("/assets/yh/tenants/cafe/final/x.png")
     assert (theirs / "x.png").read_bytes() == b"theirs"
+
+
+def test_a_link_in_place_of_our_folder_is_not_walked(store: ImageStore, root: Path) -> None:
+    save(store)
+    (root / "yh").rename(root / "ye")
+    (root / "yh").symlink_to(root / "ye")
+    assert list(store.own_before(datetime(2100, 1, 1))) == []
 
 
 def test_a_file_of_more_than_32_mb_is_refused_unless_it_is_our_own(store: ImageStore, root: Path) -> None:

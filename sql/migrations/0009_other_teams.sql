@@ -8,7 +8,7 @@ ALTER TABLE jobs_variants
     ADD COLUMN IF NOT EXISTS old_work varchar,
     DROP CONSTRAINT IF EXISTS jobs_variants_known_status,
     DROP CONSTRAINT IF EXISTS jobs_variants_known_step,
-    ALTER COLUMN state_revision DROP DEFAULT,
+    ALTER COLUMN state_revision SET DEFAULT 0,
     ADD CONSTRAINT jobs_variants_known_old_work CHECK (old_work IN ('held', 'released')) NOT VALID,
     ADD CONSTRAINT jobs_variants_state_is_there
         CHECK (status IS NOT NULL AND current_step IS NOT NULL AND retry_count IS NOT NULL) NOT VALID;

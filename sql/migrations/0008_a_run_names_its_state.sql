@@ -1,5 +1,5 @@
 -- A run names the state that it was requested for. No order of writers of jobs and jobs_variants ends in a deadlock. A
--- variant that is deleted settles its job. Nobody completes a variant without its results. What must never be is a view.
+-- variant that is deleted settles its job.
 
 -- A job that is handed over and not done or failed yet.
 CREATE FUNCTION is_in_our_hands(step text, status text) RETURNS boolean
@@ -175,7 +175,8 @@ END $$;
 
 -- Sets a variant to done at the last stage; a trigger refuses that unless the results of all stages are fresh. If it is
 -- the last variant of its job, the trigger settle_job completes the job in the same transaction.
-CREATE OR REPLACE FUNCTION complete_variant(variant uuid, OUT complete int, OUT failed int, OUT total int, OUT job_status text)
+CREATE OR REPLACE FUNCTION complete_variant(
+    variant uuid, OUT complete int, OUT failed int, OUT total int, OUT job_status text)
 LANGUAGE plpgsql AS $$
 DECLARE
     v jobs_variants := lock_variant(variant);
@@ -258,84 +259,11 @@ BEGIN
     RETURN true;
 END $$;
 
--- Finds the variants that wait for a run, records that this sensor requests their runs, and returns them. Of several
--- sensors that call it at the same moment, each variant goes to one. The tenants take turns, each with its longest
--- waiting state first. Left out are variants with a run `in_flight`, which only Dagster knows, states that had their
--- run, and variants that somebody is deleting. `requested_before`: this state was requested already, so Dagster may have
--- a run for it.
-CREATE OR REPLACE FUNCTION request_startable_variants(sensor text, in_flight uuid[], most int, kept interval)
-RETURNS TABLE (job_variants_id uuid, job_id uuid, tenant_id text, current_step text, status text, state_revision bigint,
-               held_by text, requested_before boolean, start_stage text)
-LANGUAGE sql AS $$
-    WITH startable AS (
-        SELECT v.job_variants_id, v.job_id, v.current_step, v.status, v.state_revision,
-               -- One look-up for each: a join would read all jobs.
-               (SELECT j.tenant_id FROM jobs j WHERE j.job_id = v.job_id) AS tenant_id,
-               CASE WHEN v.claim_revision IS NOT NULL THEN v.claimed_by END AS held_by
-        FROM jobs_variants v
-        WHERE is_startable(v.current_step, v.status) AND v.old_work IS NULL
-          AND NOT EXISTS (SELECT FROM unnest(in_flight) AS busy (variant) WHERE busy.variant = v.job_variants_id)
-          AND NOT EXISTS (
-              SELECT FROM variant_requests r
-              WHERE r.job_variants_id = v.job_variants_id AND r.state_revision = v.state_revision
-                AND NOT may_request_again(r.requested_by, r.requested_at, r.run_outcome, sensor, kept))
-    ), found AS MATERIALIZED (
-        SELECT startable.*, row_number() OVER (PARTITION BY startable.tenant_id ORDER BY startable.state_revision) AS turn
-        FROM startable
-        ORDER BY turn, startable.state_revision
-        LIMIT most
-    ), kept_rows AS MATERIALIZED (
-        -- Now the requests below wait for no writer of variants.
-        SELECT v.job_variants_id
-        FROM jobs_variants v
-        WHERE v.job_variants_id = ANY (ARRAY(SELECT found.job_variants_id FROM found))
-        FOR KEY SHARE SKIP LOCKED
-    ), requested AS (
-        INSERT INTO variant_requests AS r (job_variants_id, state_revision, requested_by)
-        -- All sensors lock the rows in the same order.
-        SELECT found.job_variants_id, found.state_revision, sensor
-        FROM found JOIN kept_rows USING (job_variants_id)
-        ORDER BY found.job_variants_id
-        ON CONFLICT (job_variants_id) DO UPDATE
-        SET state_revision = excluded.state_revision, requested_by = excluded.requested_by,
-            requested_at = clock_timestamp(), run_outcome = NULL,
-            requeues = CASE WHEN r.state_revision = excluded.state_revision THEN r.requeues ELSE 0 END
-        WHERE r.state_revision < excluded.state_revision
-           OR (r.state_revision = excluded.state_revision
-               AND may_request_again(r.requested_by, r.requested_at, r.run_outcome, sensor, kept))
-        RETURNING r.job_variants_id
-    )
-    SELECT found.job_variants_id, found.job_id, found.tenant_id, found.current_step, found.status, found.state_revision,
-           found.held_by,
-           -- The whole statement reads variant_requests as it was before.
-           EXISTS (SELECT FROM variant_requests r WHERE r.job_variants_id = found.job_variants_id
-                   AND r.state_revision = found.state_revision),
-           variant_start_stage(found.job_variants_id, found.current_step, found.status)
-    FROM found JOIN requested USING (job_variants_id)
-    ORDER BY found.turn, found.state_revision
-$$;
-
--- Complete means that all results are there and fresh, whoever writes the state.
-CREATE FUNCTION verify_completion() RETURNS trigger
-LANGUAGE plpgsql AS $$
-DECLARE
-    stale_position int;
-BEGIN
-    IF is_complete(NEW.current_step, NEW.status)
-       AND (TG_OP = 'INSERT' OR NOT is_complete(OLD.current_step, OLD.status)) THEN
-        stale_position := first_stale_position(NEW.job_variants_id);
-        IF stale_position IS NOT NULL THEN
-            PERFORM refuse_completion(NEW.job_variants_id, variant_step_at(stale_position));
-        END IF;
-    END IF;
-    RETURN NEW;
-END $$;
-
 -- A variant has ended, or is no more: settles its job. Whoever writes variants may hold rows that the holder of the job
 -- waits for, so it never waits for the job, and a snapshot of a stricter isolation may be too old to count the variants:
 -- then the job is noted for the rescuer.
 CREATE OR REPLACE FUNCTION settle_job_of_variant() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     v jobs_variants := coalesce(NEW, OLD);
 BEGIN
@@ -355,85 +283,5 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE TRIGGER verify_completion BEFORE INSERT OR UPDATE OF current_step, status ON jobs_variants
-    FOR EACH ROW WHEN (NEW.status = 'done') EXECUTE FUNCTION verify_completion();
 CREATE TRIGGER settle_job_without_variant AFTER DELETE ON jobs_variants
     FOR EACH ROW EXECUTE FUNCTION settle_job_of_variant();
-
-DO $$
-DECLARE
-    name text;
-BEGIN
-    FOREACH name IN ARRAY ARRAY['verify_completion', 'settle_job_of_variant'] LOOP
-        EXECUTE format('ALTER FUNCTION %I() SECURITY DEFINER SET search_path = %I, pg_temp', name, current_schema());
-    END LOOP;
-END $$;
-
--- One row for each thing that is wrong; none on a sound database. `make doctor` reads it. What the rescuer repairs within
--- seconds counts only when it lasts.
-CREATE VIEW broken_invariants AS
-WITH progress AS (
-    SELECT v.job_id, count(*) AS total,
-           count(*) FILTER (WHERE is_complete(v.current_step, v.status)) AS complete,
-           count(*) FILTER (WHERE v.status = 'failed') AS failed,
-           max(v.updated_at) < now() - interval '5 minutes' AS is_at_rest, bool_and(v.old_work IS NOT NULL) AS is_old
-    FROM jobs_variants v GROUP BY v.job_id
-), settled AS (
-    SELECT j.job_id, j.status, j.updated_at, p.failed, p.is_at_rest
-    FROM jobs j JOIN progress p USING (job_id)
-    WHERE j.current_step = ANY (variant_stages()) AND p.complete + p.failed = p.total AND NOT p.is_old
-      AND NOT EXISTS (SELECT FROM unsettled_jobs u WHERE u.job_id = j.job_id)
-)
-SELECT 'a job is done although all variants have ended and one has failed' AS invariant, job_id,
-       NULL::uuid AS job_variants_id
-FROM settled WHERE status = 'done' AND failed > 0
-UNION ALL
-SELECT 'a job is failed although all variants are complete', job_id, NULL
-FROM settled WHERE status = 'failed' AND failed = 0
-UNION ALL
-SELECT 'a job is neither done nor failed although all variants have ended, for five minutes', job_id, NULL
-FROM settled
-WHERE coalesce(status, 'none') NOT IN ('done', 'failed') AND is_at_rest
-  AND coalesce(updated_at, '-infinity') < now() - interval '5 minutes'
-UNION ALL
-SELECT 'a job is noted as unsettled for five minutes', u.job_id, NULL
-FROM unsettled_jobs u JOIN jobs j USING (job_id)
-WHERE j.current_step = ANY (variant_stages()) AND u.noted_at < now() - interval '5 minutes'
-UNION ALL
--- Where the service before this one has completed a variant, no result has a revision.
-SELECT 'a variant is complete although a result is missing or not fresh', v.job_id, v.job_variants_id
-FROM jobs_variants v
-WHERE is_complete(v.current_step, v.status) AND first_stale_position(v.job_variants_id) IS NOT NULL
-  AND EXISTS (SELECT FROM variant_results r WHERE r.job_variants_id = v.job_variants_id)
-UNION ALL
-SELECT 'a variant is complete without an ad', v.job_id, v.job_variants_id
-FROM jobs_variants v
-WHERE is_complete(v.current_step, v.status) AND v.overlaid_img_asset_id IS NULL
-  AND EXISTS (SELECT FROM variant_results r WHERE r.job_variants_id = v.job_variants_id)
-UNION ALL
-SELECT 'two variants have the same ad', v.job_id, v.job_variants_id
-FROM jobs_variants v JOIN jobs_variants other USING (overlaid_img_asset_id)
-WHERE other.job_variants_id <> v.job_variants_id
-UNION ALL
-SELECT 'the ad of a variant belongs to another tenant than its job', v.job_id, v.job_variants_id
-FROM jobs_variants v
-JOIN jobs j USING (job_id)
-JOIN image_assets ad ON ad.image_asset_id = v.overlaid_img_asset_id
-WHERE ad.tenant_id <> j.tenant_id
-UNION ALL
-SELECT 'a variant is at work without a run, for five minutes', v.job_id, v.job_variants_id
-FROM jobs_variants v
-WHERE is_at_work(v.current_step, v.status) AND v.old_work IS NULL AND v.claimed_by IS NULL
-  AND v.updated_at < now() - interval '5 minutes'
-UNION ALL
-SELECT 'a claim is newer than the state that it wrote', v.job_id, v.job_variants_id
-FROM jobs_variants v WHERE v.claim_revision > v.state_revision
-UNION ALL
-SELECT 'a run was requested for a state that is still to come', v.job_id, v.job_variants_id
-FROM variant_requests r JOIN jobs_variants v USING (job_variants_id)
-WHERE r.state_revision > v.state_revision;
-
--- Jobs that stayed failed when their failed variant was deleted.
-INSERT INTO unsettled_jobs (job_id)
-SELECT j.job_id FROM jobs j CROSS JOIN LATERAL job_progress(j.job_id) p
-WHERE j.current_step = ANY (variant_stages()) AND j.status = 'failed' AND p.total > 0 AND p.complete = p.total;
