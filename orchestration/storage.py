@@ -173,7 +173,7 @@ class _Pooled:
     def config_type(cls) -> dict[str, Any]:
         """As the stock classes', or the name of the variable with the URL, and the schema that the tables are in."""
         return {
-            **pg_config(),
+            **pg_config(),  # type: ignore[dict-item]
             "url_variable": Field(str, is_required=False, description="The variable that holds the database's URL."),
             "without_it": Field(str, default_value="set it", description="What the user is told where it is not set."),
             "schema": Field(str, is_required=False, description="The schema of Dagster's tables, first in the path."),

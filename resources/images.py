@@ -21,7 +21,7 @@ from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError, WebPIm
 from resources.picture_files import FileRefused, read_file, remove_file, write_file
 from resources.picture_structure import scanned_too_often, structure_fault
 from resources.recent_pictures import Pixels, RecentPictures
-from resources.store_trouble import await_store, store_trouble, trouble_behind
+from resources.store_trouble import store_trouble, trouble_behind
 from stages.imaging.arrays import Mask, Picture
 from stages.values import StageError
 from stages.wording import shown
@@ -95,10 +95,6 @@ class ImageStore:
     def trouble_behind(self, error: BaseException) -> str | None:
         """The trouble of the store that this error comes from; None where it has another cause."""
         return trouble_behind(error, self._root)
-
-    def await_order(self, within_s: float) -> bool:
-        """Waits until the store is in order; False when it is not within this time."""
-        return await_store(self._root, within_s)
 
     def load(self, image_url: str) -> Picture:
         """The picture upright and in RGB, shape (height, width, 3); transparency lies on white.

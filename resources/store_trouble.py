@@ -5,13 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 # With less than this free, a picture may not find room.
 _LEAST_FREE_BYTES = 64 << 20
-_LOOKS_EVERY_S = 0.5
 # No space, quota, read-only, damaged or vanished file systems.
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE}
 
@@ -58,13 +56,3 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def await_store(root: Path, within_s: float) -> bool:
-    """Waits until the store is in order; False when it is not within this time."""
-    give_up_s = time.monotonic() + within_s
-    while store_trouble(root) is not None:
-        if time.monotonic() > give_up_s:
-            return False
-        time.sleep(_LOOKS_EVERY_S)
-    return True

@@ -65,7 +65,7 @@ class TickTimeouts:
     # of the lock's holder ends, so that it waits again when the lock becomes free.
     lock_s: float = 32.0
     # Notifications are only hints: the table is read at least this often.
-    poll_s: float = 2.0
+    poll_s: float = 1.0
     # The variants of a job are committed one after another. A tick that waits this long finds them together.
     batch_s: float = 0.03
 

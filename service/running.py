@@ -135,9 +135,11 @@ def stop(state: State) -> bool:
     """Stops everything that was started, the embedded database too; False when nothing ran."""
     record = state.record()
     ended = False
+    # What a dead supervisor has left behind waits for sensors' ticks that nobody ends; it may die as in a crash.
+    patience_s = 15.0 if record is not None and record.is_alive else 2.0
     for process in record.processes if record is not None else ():
         if process.is_alive():
-            process.end(patience_s=45.0 if process.name == "supervisor" else 15.0)
+            process.end(patience_s=45.0 if process.name == "supervisor" else patience_s)
             ended = True
     state.forget()
     remove_code_socket(state.folder)

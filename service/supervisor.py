@@ -60,6 +60,11 @@ def web_options(settings: Settings) -> list[str]:
     ]
 
 
+def next_pause_s(pause_s: float, lived_s: float) -> float:
+    """From one start of a process to the next: twice the last one, and short again after it has lived for a while."""
+    return 1.0 if lived_s > _LONGEST_PAUSE_S else min(pause_s * 2, _LONGEST_PAUSE_S)
+
+
 class Supervisor:
     """Starts the processes and starts again what ends, after a pause that grows while it ends soon after its start."""
 
@@ -122,8 +127,8 @@ class Supervisor:
             return
         if child is not None:
             print(f"{name} ended with {child.returncode}; it starts again", flush=True)
-            is_stable = now_s > self._next_start_s[name] - self._pause_s[name] + _LONGEST_PAUSE_S
-            self._pause_s[name] = 1.0 if is_stable else min(self._pause_s[name] * 2, _LONGEST_PAUSE_S)
+            started_s = self._next_start_s[name] - self._pause_s[name]
+            self._pause_s[name] = next_pause_s(self._pause_s[name], lived_s=now_s - started_s)
         self._next_start_s[name] = now_s + self._pause_s[name]
         if name == "daemon":
             self._forget_former_daemon()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from uuid import UUID
 
 import dagster as dg
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from resources.images import ImageStore
 from resources.postgres.database import Database
@@ -22,8 +24,9 @@ from variant_assets.limits import within_memory, within_time
 from variant_assets.runs import asked_revision
 from variant_assets.stage_work import StageWork
 
-# A run whose pictures' store is in trouble waits so long; then it ends, and its variant waits for another run.
-STORE_AWAITED_S = 20.0
+# A run waits so long for pictures and database to be in order; then it ends, and its variant waits for another run.
+ORDER_AWAITED_S = 20.0
+_LOOKS_EVERY_S = 0.5
 RETRIES = dg.RetryPolicy(max_retries=2, delay=1, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
 
@@ -33,8 +36,8 @@ def stage_run(
 ) -> Iterator[StageWork]:
     """Entering commits `running`; a clean exit commits result and `done` together; an error is recorded and raised.
 
-    Trouble of the pictures' store as a whole is not charged to the variant: the run waits for a while, and then gives
-    the variant back. A stage that takes too long ends its worker and its variant.
+    Trouble of the pictures' store as a whole, and of the database, is not charged to the variant: the run waits for a
+    while, and then gives the variant back. A stage that takes too long ends its worker and its variant.
 
     An interrupted worker records nothing: the rescuer asks Dagster whether an operator terminated the run.
     """
@@ -71,11 +74,11 @@ def stage_run(
         is_last_try = context.retry_number >= RETRIES.max_retries
         if not isinstance(error, StageError):
             _stop_if_terminated(context, db)
-        if (trouble := images.trouble_behind(error)) is not None:
-            if is_last_try or not images.await_order(STORE_AWAITED_S):
-                db.claims.give_back(key, stage, context.run.run_id, trouble)
-                raise dg.Failure(f"{trouble}; the variant waits until it is in order", allow_retries=False) from error
-            raise StoreTroubleError(trouble) from error
+        if (trouble := images.trouble_behind(error) or _trouble_of_database(error)) is not None:
+            if not is_last_try and _is_in_order_soon(db, images):
+                raise StoreTroubleError(trouble) from error
+            _give_back(db, key, stage, context.run.run_id, trouble)
+            raise dg.Failure(f"{trouble}; the variant waits until it is in order", allow_retries=False) from error
         if isinstance(error, StageError):
             record(error, final=True)
             raise dg.Failure(_text(error), allow_retries=False) from error
@@ -106,6 +109,26 @@ def _stop_if_terminated(context: dg.AssetExecutionContext, db: Database) -> None
     if context.instance.get_runs_count(dg.RunsFilter(run_ids=[run_id], statuses=[dg.DagsterRunStatus.CANCELING])):
         db.claims.end_terminated(variant_id(context.partition_key), run_id)
         raise dg.Failure(f"run {run_id} was terminated", allow_retries=False)
+
+
+def _trouble_of_database(error: BaseException) -> str | None:
+    """What the server or the connection to it suffered from, also a deadlock or a full disk; None for other errors."""
+    return f"the database failed: {error.orig}" if isinstance(error, (OperationalError, InterfaceError)) else None
+
+
+def _is_in_order_soon(db: Database, images: ImageStore) -> bool:
+    give_up_s = time.monotonic() + ORDER_AWAITED_S
+    while images.trouble() is not None or not db.answers():
+        if time.monotonic() > give_up_s:
+            return False
+        time.sleep(_LOOKS_EVERY_S)
+    return True
+
+
+def _give_back(db: Database, variant: UUID, stage: str, run_id: str, trouble: str) -> None:
+    # Without the database the variant stays running without a run, and the sensors start it again.
+    with suppress(OperationalError, InterfaceError):
+        db.claims.give_back(variant, stage, run_id, trouble)
 
 
 def _is_live(instance: dg.DagsterInstance, run_id: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 
 from resources.postgres.claims import Claims
 from resources.postgres.lease import Lease
@@ -37,6 +38,14 @@ class Database:
     def notify_shutdown(self) -> None:
         """Ends the wait of every listener."""
         self._transactions.one("notify_shutdown")
+
+    def answers(self) -> bool:
+        """Whether the server answers now."""
+        try:
+            with self.engine.connect():
+                return True
+        except OperationalError:
+            return False
 
     def close(self) -> None:
         self._transactions.close()

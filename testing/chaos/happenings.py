@@ -89,6 +89,23 @@ def handed_over_late(victim: Victim) -> float:
     return victim.until_done(job)
 
 
+def burst(victim: Victim, variants_of_big: int) -> float:
+    """One tenant orders many variants at once, and another one a single variant after them.
+
+    Raises TimeoutError also when any variant got two runs. Returns the seconds until the single variant was done.
+    """
+    big, small = victim.job(tenant="big"), victim.job(tenant="small")
+    many = [victim.photographed(big) for _ in range(variants_of_big)]
+    single = victim.photographed(small)
+    seconds = victim.until_done(small)
+    victim.until_done(big, within_s=20.0 + 3.0 * variants_of_big)
+    runs = "SELECT count(*) FROM dagster.runs WHERE partition = ANY (:variants)"
+    counted = victim.row(runs, variants=[str(variant) for variant in (*many, single)])[0]
+    if counted != len(many) + 1:
+        raise TimeoutError(f"{counted} runs for {len(many) + 1} variants")
+    return seconds
+
+
 HAPPENINGS: dict[str, Callable[[Victim], float]] = {
     "notification lost: until the run begins": lost_notification,
     "20,000 foreign notifications": flood_of_notifications,
@@ -98,6 +115,7 @@ HAPPENINGS: dict[str, Callable[[Victim], float]] = {
     "rewound in the middle of a stage": rewound_in_the_middle,
     "job deleted in the middle of a stage": deleted_in_the_middle,
     "handed over after the end": handed_over_late,
+    "60 variants at once: until another tenant's one is done": lambda victim: burst(victim, 60),
 }
 
 

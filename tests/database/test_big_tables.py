@@ -17,7 +17,17 @@ from testing.databases import new_database
 from testing.shop import Shop, output
 
 # A person asks for these, and they read everything.
+<<<<<<< HEAD
 FOR_PEOPLE = {"find_broken_invariants", "find_unfinished_done_jobs", "count_held_work", "release_old_work"}
+=======
+FOR_PEOPLE = {
+    "count_held_work",
+    "count_unknown_states",
+    "find_broken_invariants",
+    "find_unfinished_done_jobs",
+    "release_old_work",
+}
+>>>>>>> integration
 # Retention empties variant_requests, so it stays small. Old jobs are looked for once an hour, where a setting says so.
 ALLOWED = {
     "remove_past_requests": {"variant_requests"},
@@ -80,7 +90,6 @@ PARAMETERS: dict[str, Any] = {
     "sensor": "new_variants",
     "in_flight": [],
     "most": 100,
-    "room": 3,
     "kept_s": 60.0,
     "state_revision": 1,
     "outcome": "ended",

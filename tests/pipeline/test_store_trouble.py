@@ -11,10 +11,11 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from resources import images as images_module
-from resources import store_trouble as store_module
 from resources.images import ImageStore
+from resources.postgres.claims import Claims
 from resources.postgres.database import Database
 from resources.store_trouble import store_trouble
 from sensors.new_variants import request_waiting_variants
@@ -25,8 +26,8 @@ from variant_assets import stage_run
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage_run, "STORE_AWAITED_S", 0.0)
-    monkeypatch.setattr(store_module, "_LOOKS_EVERY_S", 0.02)
+    monkeypatch.setattr(stage_run, "ORDER_AWAITED_S", 0.0)
+    monkeypatch.setattr(stage_run, "_LOOKS_EVERY_S", 0.02)
 
 
 def no_room(path: Path, *_: Any) -> None:
@@ -63,7 +64,7 @@ def test_a_variant_whose_store_is_away_waits_and_is_done_when_it_is_back(
 def test_a_run_waits_for_a_store_that_is_away_for_a_moment(
     studio: Studio, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage_run, "STORE_AWAITED_S", 10.0)
+    monkeypatch.setattr(stage_run, "ORDER_AWAITED_S", 10.0)
     variant = studio.ready_variant(studio.job(), photograph())
     away(studio.asset_root)
     threading.Timer(0.5, studio.asset_root.with_name("elsewhere").rename, [studio.asset_root]).start()
@@ -79,6 +80,24 @@ def test_a_full_disk_is_not_charged_to_the_variant(
         assert "No space left" in failure_text(pipeline.run(variant, images=ImageStore(studio.asset_root)))
     assert studio.state_of(variant) == ("vlm_analyze", "done")
     assert pipeline.run(variant, images=ImageStore(studio.asset_root)).success
+
+
+def test_a_database_that_fails_at_every_try_is_not_charged_to_the_variant(
+    studio: Studio, pipeline: Pipeline, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = studio.job()
+    variant = studio.ready_variant(job, photograph())
+
+    def lost(*_: Any) -> None:
+        raise OperationalError("SELECT", {}, Exception("server closed the connection unexpectedly"))
+
+    with monkeypatch.context() as away_for_long:
+        away_for_long.setattr(Claims, "finish", lost)
+        assert "the database failed: server closed" in failure_text(pipeline.run(variant))
+    assert studio.state_of(variant) == ("img_gen", "done")
+    assert studio.row("SELECT retry_count FROM jobs_variants")[0] == 0
+    assert pipeline.run(variant).success
+    assert studio.job_state(job) == ("iou_eval", "done")
 
 
 def test_a_missing_image_in_a_store_that_is_in_order_fails_its_variant(studio: Studio, pipeline: Pipeline) -> None:
