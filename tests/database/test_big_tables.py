@@ -17,9 +17,6 @@ from testing.databases import new_database
 from testing.shop import Shop, output
 
 # A person asks for these, and they read everything.
-<<<<<<< HEAD
-FOR_PEOPLE = {"find_broken_invariants", "find_unfinished_done_jobs", "count_held_work", "release_old_work"}
-=======
 FOR_PEOPLE = {
     "count_held_work",
     "count_unknown_states",
@@ -27,7 +24,6 @@ FOR_PEOPLE = {
     "find_unfinished_done_jobs",
     "release_old_work",
 }
->>>>>>> integration
 # Retention empties variant_requests, so it stays small. Old jobs are looked for once an hour, where a setting says so.
 ALLOWED = {
     "remove_past_requests": {"variant_requests"},
