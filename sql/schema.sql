@@ -882,6 +882,9 @@ DO $$
 BEGIN
     EXECUTE format('ALTER FUNCTION delete_job SECURITY DEFINER SET search_path = %I, pg_temp', current_schema());
 END $$;
+-- It holds the job and waits for its variants. As this is less than PostgreSQL's deadlock_timeout, it gives up before
+-- anybody who waits the other way round meets a deadlock; the caller tries again.
+ALTER FUNCTION delete_job SET lock_timeout = '200ms';
 REVOKE EXECUTE ON FUNCTION delete_job FROM PUBLIC;
 
 -- Gives the state that somebody writes its known name. A new variant gets its revision here and not by a default, for a

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy.exc import DBAPIError
+
 from resources.postgres.transactions import Transactions
 from resources.postgres.values import BrokenInvariant, DeletedJob, JobProgress, RunningVariant, UnfinishedJob
+
+_LOCK_NOT_AVAILABLE = "55P03"
+_PAUSE_S = 0.5
 
 
 class Maintenance:
@@ -31,9 +37,18 @@ class Maintenance:
         """Jobs that ended before this time and of which no variant has changed since, the oldest first."""
         return [row.job_id for row in self._transactions.all("find_old_jobs", before=before, most=most)]
 
-    def delete_job(self, job: UUID) -> DeletedJob | None:
-        """Removes the job with all its rows. None where there is no such job."""
-        row = self._transactions.one("delete_job", job=str(job))
+    def delete_job(self, job: UUID, *, tries: int = 60) -> DeletedJob | None:
+        """Removes the job with all its rows. None where there is no such job.
+
+        Where somebody writes to a row of it, it tries again every half second, and raises DBAPIError in the end.
+        """
+        try:
+            row = self._transactions.one("delete_job", job=str(job))
+        except DBAPIError as error:
+            if tries <= 1 or getattr(error.orig, "pgcode", None) != _LOCK_NOT_AVAILABLE:
+                raise
+            time.sleep(_PAUSE_S)
+            return self.delete_job(job, tries=tries - 1)
         return None if row.variants is None else DeletedJob(list(row.variants), list(row.pictures))
 
     def ended_variants(self, variants: Collection[UUID]) -> dict[UUID, datetime | None]:

@@ -1,6 +1,10 @@
 """What the database removes with a job, and what it keeps because others need it."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
+
+from sqlalchemy import text
 
 from resources.postgres.database import Database
 from testing.shop import Shop, work_through
@@ -65,6 +69,22 @@ def test_an_image_that_another_row_refers_to_stays_without_the_job(shop: Shop, d
     assert deleted is not None
     assert deleted.pictures == []
     assert shop.table("SELECT image_asset_id, job_id FROM image_assets") == {shared: None, posted: None}
+
+
+def test_a_writer_of_variants_who_then_writes_the_job_meets_no_deadlock_with_a_deletion(
+    shop: Shop, db: Database
+) -> None:
+    job = shop.job()
+    variant = shop.variant(job)
+    with ThreadPoolExecutor(1) as deleting, shop.engine.begin() as writer:
+        writer.execute(text("UPDATE jobs_variants SET selected = true WHERE job_variants_id = :v"), {"v": variant})
+        deleted = deleting.submit(db.maintenance.delete_job, job)
+        # The deletion holds the job and waits for the variant.
+        time.sleep(0.1)
+        writer.execute(text("UPDATE jobs SET version = '2' WHERE job_id = :j"), {"j": job})
+        writer.commit()
+        assert deleted.result(timeout=10) is not None
+    assert shop.row("SELECT count(*) FROM jobs") == (0,)
 
 
 def test_there_is_nothing_to_delete_where_there_is_no_job(shop: Shop, db: Database) -> None:
