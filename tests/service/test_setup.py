@@ -242,10 +242,15 @@ def test_the_programs_of_the_tests_are_fetched_once_and_only_when_asked_for(mach
     machine.tool("id", "echo 0")
     machine.tool("google-chrome", "")
     machine.tool("apt-get", '[ "$1" != download ] || touch "$3_1.deb"')
-    machine.tool("dpkg-deb", 'program=usr/bin/$(basename "$2" _1.deb); mkdir -p usr/bin; touch "$program"')
+    depends = "libc6 (>= 2.36), libc-ares2 (>= 1.0), libevent-2.1-7t64"
+    machine.tool(
+        "dpkg-deb",
+        f'[ "$1" != -f ] || {{ echo "{depends}"; exit; }}\n'
+        + 'program=usr/bin/$(basename "$2" _1.deb); mkdir -p usr/bin; touch "$program"',
+    )
     assert [call for call in machine.setup()[2] if call.startswith("apt-get")] == []
     status, said, calls = machine.setup("test")
-    packages = ("nginx", "caddy", "pgbouncer", "libevent-2.1-7", "libc-ares2")
+    packages = ("nginx", "caddy", "pgbouncer", "libc-ares2", "libevent-2.1-7t64")
     assert (status, calls) == (0, [f"apt-get download -qq {package}" for package in packages])
     assert said == "".join(f"unpacking {package} into .venv/debian\n" for package in packages)
     assert machine.setup("test") == (0, "", [])
