@@ -17,7 +17,13 @@ from testing.databases import new_database
 from testing.shop import Shop, output
 
 # A person asks for these, and they read everything.
-FOR_PEOPLE = {"find_broken_invariants", "find_unfinished_done_jobs", "count_held_work", "release_old_work"}
+FOR_PEOPLE = {
+    "find_broken_invariants",
+    "find_unfinished_done_jobs",
+    "count_held_work",
+    "count_unknown_states",
+    "release_old_work",
+}
 # Retention empties it, so it stays small.
 ALLOWED = {"remove_past_requests": {"variant_requests"}}
 WALKED = """
