@@ -170,7 +170,8 @@ def run_marked(mark: str, folder: Path, database_url: str, asset_root: Path) -> 
     environment = {
         **os.environ,
         "PATH": f"{client_programs()}:{os.environ['PATH']}",
-        "DATABASE_URL": database_url,
+        # As `python -m service env` prints it.
+        "DATABASE_URL": database_url.replace("+psycopg2", ""),
         "ASSET_ROOT": str(asset_root),
     }
     subprocess.run(["bash", "-euo", "pipefail", "-c", block.code], cwd=folder, env=environment, check=True)
