@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import wraps
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from dagster import AssetKey, DagsterEvent, DagsterEventType, DagsterRunStatus, EventLogEntry, EventLogRecord, Field
 from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
@@ -173,7 +173,7 @@ class _Pooled:
     def config_type(cls) -> dict[str, Any]:
         """As the stock classes', or the name of the variable with the URL, and the schema that the tables are in."""
         return {
-            **pg_config(),  # type: ignore[dict-item]
+            **cast(dict[str, Any], pg_config()),
             "url_variable": Field(str, is_required=False, description="The variable that holds the database's URL."),
             "without_it": Field(str, default_value="set it", description="What the user is told where it is not set."),
             "schema": Field(str, is_required=False, description="The schema of Dagster's tables, first in the path."),

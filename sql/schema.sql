@@ -706,7 +706,8 @@ LANGUAGE sql AS $$
               WHERE r.job_variants_id = v.job_variants_id AND r.state_revision = v.state_revision
                 AND NOT may_request_again(r.requested_by, r.requested_at, r.run_outcome, sensor, kept))
     ), found AS MATERIALIZED (
-        SELECT startable.*, row_number() OVER (PARTITION BY startable.tenant_id ORDER BY startable.state_revision) AS turn
+        SELECT startable.*,
+               row_number() OVER (PARTITION BY startable.tenant_id COLLATE "C" ORDER BY startable.state_revision) AS turn
         FROM startable
         ORDER BY turn, startable.state_revision
         LIMIT most

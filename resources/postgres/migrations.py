@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -182,7 +183,7 @@ class _Migrator:
             outside.exec_driver_sql(
                 f"SET search_path TO {self.search_path}; SET lock_timeout TO 0; SET statement_timeout TO 0"
             )
-            for broken in _broken_indexes(outside):
+            if broken := _broken_index(outside, step):
                 outside.exec_driver_sql(f"DROP INDEX CONCURRENTLY {broken}")
             outside.exec_driver_sql(step.sql)
 
@@ -233,15 +234,18 @@ def _reason(error: DBAPIError) -> str:
     return str(error.orig).strip().partition("\n")[0]
 
 
-def _broken_indexes(connection: Connection) -> list[str]:
-    """Those of ours that were being built when a migrator was ended."""
-    return list(
-        connection.exec_driver_sql(
-            "SELECT i.indexrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
-            " WHERE NOT i.indisvalid AND c.relnamespace = quote_ident(current_schema())::regnamespace"
-            " AND c.relname ~ '^(idx_|one_current_)'"
-        ).scalars()
-    )
+def _broken_index(connection: Connection, step: Step) -> str | None:
+    """The index that the step builds, if it was being built before when a migrator was ended."""
+    built = re.search(r"INDEX CONCURRENTLY IF NOT EXISTS (\w+)", step.sql)
+    if built is None:
+        return None
+    broken: str | None = connection.execute(
+        text(
+            "SELECT indexrelid::regclass::text FROM pg_index WHERE indexrelid = to_regclass(:name) AND NOT indisvalid"
+        ),
+        {"name": built[1]},
+    ).scalar()
+    return broken
 
 
 def notes(database_url: str) -> list[str]:

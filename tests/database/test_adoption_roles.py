@@ -49,21 +49,31 @@ def shop_as(url: str, name: str, search_path: str = "") -> Iterator[Shop]:
     engine.dispose()
 
 
-@pytest.fixture(params=["public", "Shop"])
+@pytest.fixture(scope="module", params=["public", "Shop"])
 def schema(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-def service(postgres_url: str, schema: str, login: str) -> Iterator[tuple[str, Engine]]:
-    """The URL of a migrated database in that schema, and an engine of its owner."""
+def as_owner(url: str, schema: str) -> str:
+    options = f'-csearch_path="{schema}"'
+    return make_url(url).update_query_dict({"options": options}).render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="module")
+def template(postgres_url: str, schema: str) -> Iterator[str]:
+    """The name of a database that was migrated in that schema."""
     with new_database(postgres_url) as url:
-        options = f'-csearch_path="{schema}"'
-        owner = make_url(url).update_query_dict({"options": options}).render_as_string(hide_password=False)
-        engine = create_engine(owner, poolclass=NullPool)
-        with engine.begin() as connection:
+        with create_engine(url, poolclass=NullPool).begin() as connection:
             connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))
-        migrations.migrate(owner)
+        migrations.migrate(as_owner(url, schema))
+        yield str(make_url(url).database)
+
+
+@pytest.fixture
+def service(postgres_url: str, schema: str, template: str, login: str) -> Iterator[tuple[str, Engine]]:
+    """The URL of a database of the test's own, migrated in that schema, and an engine of its owner."""
+    with new_database(postgres_url, template=template) as url:
+        engine = create_engine(as_owner(url, schema), poolclass=NullPool)
         yield url, engine
         engine.dispose()
 

@@ -260,3 +260,13 @@ def test_a_connection_lost_while_the_variant_is_completed_does_not_fail_the_run(
     job = studio.job()
     assert pipeline.run(studio.ready_variant(job, photograph())).success
     assert studio.job_state(job) == ("iou_eval", "done")
+
+
+def test_a_run_that_was_requested_for_a_state_that_has_moved_does_nothing(studio: Studio, pipeline: Pipeline) -> None:
+    variant = studio.ready_variant(studio.job(), photograph())
+    asked = studio.row("SELECT state_revision FROM jobs_variants WHERE job_variants_id = :v", v=variant)[0]
+    studio.set_state(variant, "img_gen", "done")
+    result = pipeline.run(variant, tags={"dagster/run_key": f"{variant}:{asked}"})
+    assert f"was requested for state {asked} of variant {variant}" in failure_text(result)
+    assert studio.state_of(variant) == ("img_gen", "done")
+    assert studio.row("SELECT count(*) FROM vlm_traces")[0] == 0

@@ -7,9 +7,11 @@ from uuid import UUID
 
 import dagster as dg
 import pytest
+import yaml
 from sqlalchemy.exc import OperationalError
 
 from resources.postgres.database import Database
+from resources.settings import PROJECT
 from sensors.new_variants import request_waiting_variants
 from sensors.rescuer import rescuer
 from stages.pipeline import STAGE_NAMES
@@ -165,6 +167,10 @@ def test_a_run_that_an_earlier_release_meant_to_retry_is_not_waited_for(
     run = run_of(instance, variant, dg.DagsterRunStatus.FAILURE, **{"dagster/will_retry": "true"})
     db.claims.begin(variant, "vlm_analyze", run.run_id)
     assert recovered(studio, db, instance, variant) == ("img_gen", "done")
+
+
+def test_dagster_itself_starts_no_run_again() -> None:
+    assert yaml.safe_load((PROJECT / "dagster.yaml").read_text())["run_retries"] == {"enabled": False}
 
 
 def test_the_look_that_finds_a_dead_worker_requests_its_variant_at_once(

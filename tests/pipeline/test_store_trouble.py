@@ -76,7 +76,7 @@ def test_a_full_disk_is_not_charged_to_the_variant(
 ) -> None:
     variant = studio.ready_variant(studio.job(), photograph())
     with monkeypatch.context() as full:
-        full.setattr(images_module, "_write_whole", no_room)
+        full.setattr(images_module, "write_file", no_room)
         assert "No space left" in failure_text(pipeline.run(variant, images=ImageStore(studio.asset_root)))
     assert studio.state_of(variant) == ("vlm_analyze", "done")
     assert pipeline.run(variant, images=ImageStore(studio.asset_root)).success
