@@ -91,6 +91,7 @@ PARAMETERS: dict[str, Any] = {
     "outcome": "ended",
     "older_than_s": 0,
     "before": "2026-01-01",
+    "room": 6,
     "holder": "{}",
     "renewals_seen": 0,
     "variants": [str(UUID(int=16 + 1))],
