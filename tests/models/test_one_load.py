@@ -20,7 +20,9 @@ from resources.vlm.local import LocalSettings, LocalVision
 from resources.wiring import preload
 from testing.drawing import drawn_line, stacked
 from testing.models import paddle_folder, tiny_llava
+from testing.models.cache import CACHE
 from testing.models.shapes import table
+from testing.models.taught_llava import taught
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
 VARIANTS, THREADS = 50, 8
@@ -61,8 +63,9 @@ def rec(libraries: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return paddle_folder.make(tmp_path_factory.mktemp("paddle") / "rec")
 
 
-def test_the_vision_language_model(llava: Path, loads: list[str]) -> None:
-    vision = LocalVision(LocalSettings(str(llava), device="cpu", dtype="float32"))
+def test_the_vision_language_model(libraries: None, loads: list[str]) -> None:
+    # The taught one ends its answers soon.
+    vision = LocalVision(LocalSettings(str(taught(CACHE)), device="cpu", dtype="float32"))
     judgements = each_variant(lambda: vision.judge(PICTURE, "coffee", "coffee"))
     assert loads == ["LocalVision"]
     assert all(judgement == judgements[0] for judgement in judgements)

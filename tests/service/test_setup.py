@@ -233,8 +233,8 @@ def test_every_package_is_installed_by_its_digests_but_torch_which_may_be_the_ma
     assert [line.partition("--no-deps ")[2] for line in installed] == [
         "--require-hashes -r constraints.txt",
         "--no-build-isolation -e .",
-        "--require-hashes -r constraints-models.txt",
-        "-r constraints-torch.txt",
+        "--no-compile --require-hashes -r constraints-models.txt",
+        "--no-compile -r constraints-torch.txt",
     ]
 
 
