@@ -33,6 +33,7 @@ from orchestration._dagster import (
     deserialize_value,
 )
 from orchestration.instance_guard import required_variable
+from orchestration.keepalive import KEEPALIVE
 from orchestration.lean_events import lean
 from orchestration.pool_ping import ping_rested_connections
 from orchestration.schema_url import in_schema
@@ -77,7 +78,7 @@ def _engine(url: str, token_provider: Any, statement_timeout_ms: int | None) -> 
         poolclass=QueuePool,
         pool_size=_POOL_SIZE,
         max_overflow=_MAX_OVERFLOW,
-        connect_args={"options": options} if options else {},
+        connect_args={**KEEPALIVE, **({"options": options} if options else {})},
     )
     ping_rested_connections(engine)
     # Two processes must not write to one connection, and a child that closes it would end its parent's session.

@@ -16,7 +16,9 @@ from psycopg2 import extensions
 from sqlalchemy import make_url
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 
+from orchestration.keepalive import KEEPALIVE
 from resources.postgres.queries import load
+from resources.postgres.transactions import CONNECTIONS
 
 STATEMENTS = Path(__file__).with_name("notifier.sql")
 SHUTDOWN_CHANNEL = "job_variant_sensors"
@@ -65,10 +67,7 @@ class Listener:
                 make_url(self._url).set(drivername="postgresql").render_as_string(hide_password=False),
                 async_=True,
                 application_name="job_variants sensor",
-                keepalives=1,
-                keepalives_idle=10,
-                keepalives_interval=5,
-                keepalives_count=3,
+                **KEEPALIVE,
             )
             self._finish(_CONNECTED_WITHIN_S)
             self._refuse_pooler()
@@ -142,7 +141,7 @@ class Listener:
     def _execute(
         self, name: str, *, answered_within_s: float = _ANSWERED_WITHIN_S, **parameters: object
     ) -> list[tuple[Any, ...]]:
-        statement = load(STATEMENTS)[name].compile(dialect=PGDialect_psycopg2())  # type: ignore[no-untyped-call]
+        statement = (load(CONNECTIONS) | load(STATEMENTS))[name].compile(dialect=PGDialect_psycopg2())  # type: ignore[no-untyped-call]
         cursor = self._connection.cursor()
         cursor.execute(str(statement), parameters)
         self._finish(answered_within_s)

@@ -2,12 +2,6 @@
 -- The server process that serves this connection. Behind a pooler it is not the one named when the connection was made.
 SELECT pg_backend_pid();
 
--- name: set_tcp_keepalives
--- Makes the server notice within half a minute that the client of this connection has vanished. Then it closes the
--- connection, and the sensors' lock is free.
-SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
-       set_config('tcp_keepalives_count', '3', false);
-
 -- name: listen_for_changes
 -- The channel on which the triggers of jobs_variants announce changes of state.
 LISTEN job_variant_state_changed;

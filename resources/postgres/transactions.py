@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, create_engine
+from sqlalchemy import Connection, Engine, Row, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
 
+from orchestration.keepalive import KEEPALIVE
 from orchestration.pool_ping import ping_rested_connections
 from resources.postgres.errors import refusals
-from resources.postgres.queries import named
+from resources.postgres.queries import load, named
 
+CONNECTIONS = Path(__file__).with_name("connections.sql")
 _CONNECTED_WITHIN_S = 10
+
+
+def _free_locks_when_this_process_vanishes(connection: DBAPIConnection, _: object) -> None:
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(str(load(CONNECTIONS)["set_tcp_keepalives"]))
+    connection.commit()
 
 
 class Transactions:
@@ -25,8 +35,9 @@ class Transactions:
     @cached_property
     def engine(self) -> Engine:
         engine = create_engine(
-            self.url, pool_size=2, max_overflow=2, connect_args={"connect_timeout": _CONNECTED_WITHIN_S}
+            self.url, pool_size=2, max_overflow=2, connect_args={"connect_timeout": _CONNECTED_WITHIN_S, **KEEPALIVE}
         )
+        event.listen(engine, "connect", _free_locks_when_this_process_vanishes)
         ping_rested_connections(engine)
         return engine
 
