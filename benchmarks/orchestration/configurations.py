@@ -190,6 +190,8 @@ def running(configuration: Configuration, stages: StageSet, folder: Path) -> Ite
     variables = {**environment(settings), "DAGSTER_HOME": str(home), "PYTHONPATH": str(PROJECT)}
     state = State.of(settings)
     prepare_database(variables["DATABASE_URL"])
+    # While the asset root is empty, as a mount point is before it is mounted, variants wait.
+    (folder / "assets" / "ye").mkdir(parents=True, exist_ok=True)
     socket = code_socket(state.folder)
     state.workspace.write_text(workspace_yaml(socket))
     started: list[subprocess.Popen[bytes]] = []

@@ -54,12 +54,13 @@ def soak(victim: Victim, seed: int, for_s: float) -> Soaked:
             next_kill_s = time.monotonic() + chance.uniform(*_KILL_EVERY_S)
         time.sleep(0.1)
     calm_after_s = _calm(victim)
+    # Whatever was broken before the soak is not counted.
     every = [variant for of_job in variants.values() for variant in of_job]
     return Soaked(
         len(variants),
         killed,
-        _count(victim, "NOT (status = 'failed' OR (current_step, status) = ('iou_eval', 'done'))"),
-        _count(victim, "status = 'failed'"),
+        _count(victim, every, "NOT (status = 'failed' OR (current_step, status) = ('iou_eval', 'done'))"),
+        _count(victim, every, "status = 'failed'"),
         victim.doubled(*every),
         calm_after_s,
     )
@@ -72,8 +73,9 @@ def _calm(victim: Victim) -> float:
     return _CALM_WITHIN_S
 
 
-def _count(victim: Victim, where: str) -> int:
-    return int(victim.row(f"SELECT count(*) FROM jobs_variants WHERE {where}")[0])
+def _count(victim: Victim, variants: list[UUID], where: str) -> int:
+    of_these = f"SELECT count(*) FROM jobs_variants WHERE job_variants_id = ANY(CAST(:keys AS uuid[])) AND {where}"
+    return int(victim.row(of_these, keys=[str(variant) for variant in variants])[0])
 
 
 def _count_jobs(victim: Victim, where: str) -> int:
