@@ -42,6 +42,9 @@ from variant_assets.runs import (
 # The most runs that one tick requests; the other variants wait for the next tick, a moment later. Dagster creates the
 # runs of a tick one after another, which takes long on an overloaded machine.
 MOST_PER_TICK = 25
+# While so many requested runs have not ended, the other variants wait in the table, where waiting costs nothing: each
+# run that starts makes Dagster read its whole queue.
+MOST_IN_FLIGHT = 100
 # The queue takes the runs of different tenants in turn.
 TENANT_TAG = "job_variants/tenant_id"
 
@@ -152,6 +155,8 @@ def request_waiting_variants(
     in_flight = {variant for run in unfinished for variant in variants_of(run)}
     _say(end_terminated(db, instance, in_flight))
     _say(end_or_requeue_unbegun(db, instance, in_flight))
+    if sum(SENSOR_TAG in run.tags for run in unfinished) >= MOST_IN_FLIGHT:
+        return dg.SensorResult(skip_reason=f"{len(in_flight)} in flight; the other variants wait for them.")
     requested = db.run_requests.request_startable(sensor, in_flight, most=MOST_PER_TICK)
     to_run = _without_ended_runs(instance, db, requested, sensor)
     if not to_run:

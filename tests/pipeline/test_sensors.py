@@ -108,6 +108,24 @@ def test_a_run_in_flight_keeps_its_variant_from_starting_again(
     assert (variant in requested(tick(instance, db))) is starts
 
 
+@pytest.mark.parametrize(("requested_by_a_sensor", "starts"), [(True, False), (False, True)])
+def test_behind_many_requested_runs_variants_wait_in_the_table_but_not_behind_runs_of_people(
+    studio: Studio,
+    db: Database,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    requested_by_a_sensor: bool,
+    starts: bool,
+) -> None:
+    monkeypatch.setattr("sensors.new_variants.MOST_IN_FLIGHT", 1)
+    in_flight, waiting = studio.variant(studio.job()), studio.variant(studio.job())
+    tags = {"dagster/sensor_name": "new_variants"} if requested_by_a_sensor else {}
+    run = run_of(instance, in_flight, dg.DagsterRunStatus.STARTED, **tags)
+    assert (waiting in requested(tick(instance, db))) is starts
+    instance.report_run_canceled(run)
+    assert starts or waiting in requested(tick(instance, db))
+
+
 def test_nothing_waiting_is_said_so(db: Database, instance: dg.DagsterInstance) -> None:
     reason = tick(instance, db).skip_reason
     assert reason is not None
