@@ -42,9 +42,9 @@ from variant_assets.runs import (
 # The most runs that one tick requests; the other variants wait for the next tick, a moment later. Dagster creates the
 # runs of a tick one after another, which takes long on an overloaded machine.
 MOST_PER_TICK = 25
-# While so many requested runs have not ended, the other variants wait in the table, where waiting costs nothing: each
-# run that starts makes Dagster read its whole queue.
-MOST_IN_FLIGHT = 100
+# While so many requested runs have not ended, the other variants wait in the table, where waiting costs nothing: at
+# each start of a run Dagster's whole queue is read. More than one machine runs at a time.
+MOST_IN_FLIGHT = 50
 # The queue takes the runs of different tenants in turn.
 TENANT_TAG = "job_variants/tenant_id"
 
