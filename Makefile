@@ -48,9 +48,7 @@ models: ## install what LLaVA, YOLO and model servers need (some GB)
 
 test: models  ## all tests, four at a time since many wait, and how much of the code they reach
 	@scripts/setup test
-	@$(PYTHON_RUN) -m testing.models >/dev/null & \
-	$(PYTHON_RUN) -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered; \
-	status=$$?; wait; exit $$status
+	@$(PYTHON_RUN) -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 test-core: setup  ## all tests but those of the models, those in a browser, and those on Debian's PostgreSQL
 	@$(PYTHON_RUN) -m pytest -q --ignore tests/models --ignore tests/web --ignore tests/database/test_debian_postgres.py
