@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from itertools import islice
+from typing import TypeVar
 
 from dagster import DagsterEventType, DagsterInstance, RunsFilter
 from sqlalchemy import Column, ColumnElement, Connection, Table, delete, func, or_, select, update
@@ -34,6 +35,7 @@ from orchestration._dagster import (
 from orchestration.compute_logs import FileComputeLogManager
 from orchestration.storage import PooledEventLogStorage
 
+T = TypeVar("T")
 PARTITION_TAG = "dagster/partition"
 _RUNS_AT_ONCE = 500
 _PARTITIONS_AT_ONCE = 50
@@ -46,7 +48,7 @@ def remove_runs(instance: DagsterInstance, run_ids: Collection[str]) -> None:
     Dagster's `delete_run` takes one run at a time and leaves checks and files. The row of a run goes last, so a run
     that a crash leaves half removed is found again.
     """
-    for ids in _parts(run_ids, _RUNS_AT_ONCE):
+    for ids in in_parts(run_ids, _RUNS_AT_ONCE):
         for run_id in ids:
             instance.compute_log_manager.delete_logs(prefix=[run_id])
         _free_slots(instance, ids)
@@ -63,7 +65,7 @@ def forget_partitions(instance: DagsterInstance, partitions_def_name: str, keys:
 
     No run of them may be unfinished. The partition itself goes last, so one that a crash leaves is found again.
     """
-    for part in _parts(keys, _PARTITIONS_AT_ONCE):
+    for part in in_parts(keys, _PARTITIONS_AT_ONCE):
         run_ids = instance.get_run_ids(RunsFilter(tags={PARTITION_TAG: list(part)}))
         _forget_in_assets(instance, part, run_ids)
         _forget_in_ticks(instance, [*part, *run_ids])
@@ -85,7 +87,7 @@ def remove_leftovers(instance: DagsterInstance, before: datetime) -> None:
         instance.event_log_storage.remove_checks_without_run()
     logs = instance.compute_log_manager
     if isinstance(logs, FileComputeLogManager):
-        for ids in _parts(logs.runs_with_logs_before(before), _RUNS_AT_ONCE):
+        for ids in in_parts(logs.runs_with_logs_before(before), _RUNS_AT_ONCE):
             kept = set(instance.get_run_ids(RunsFilter(run_ids=ids)))
             for run_id in ids:
                 if run_id not in kept:
@@ -179,7 +181,8 @@ def _runs(instance: DagsterInstance) -> AbstractContextManager[Connection]:
     return storage.connect()
 
 
-def _parts(items: Collection[str], size: int) -> Iterator[list[str]]:
+def in_parts(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of so many items each; the last may be shorter."""
     rest = iter(items)
     while part := list(islice(rest, size)):
         yield part

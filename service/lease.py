@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from orchestration.processes import this_boot
 from resources.postgres.database import Database
 from resources.postgres.lease import NEVER_RENEWED, HeldLease, Lease
+from service.commands import ServiceError
 from service.state import Process
 
 _RENEWED_EVERY_S = 1.0
@@ -23,7 +24,7 @@ _WATCHED_S = 5.0
 _LOOKS_EVERY_S = 0.5
 
 
-class AnotherServiceError(Exception):
+class AnotherServiceError(ServiceError):
     """Another service works on this database."""
 
 

@@ -20,7 +20,7 @@ from service.code_socket import remove_code_socket
 from service.commands import ServiceError, run_to_the_end
 from service.database import prepare_database
 from service.folders import usable
-from service.lease import AnotherServiceError, renewals_without_other_service
+from service.lease import renewals_without_other_service
 from service.state import Record, State, closed_to_others
 from service.ui import Ui, UiError
 
@@ -110,10 +110,7 @@ def _start(settings: Settings, state: State) -> Record:
     prepare_database(
         variables["DATABASE_URL"], variables["DAGSTER_DATABASE_URL"], adopt_start_days=settings.adopt_start_days
     )
-    try:
-        renewals_seen = renewals_without_other_service(variables["DATABASE_URL"], state.folder)
-    except AnotherServiceError as error:
-        raise ServiceError(str(error)) from None
+    renewals_seen = renewals_without_other_service(variables["DATABASE_URL"], state.folder)
     for old in state.logs.glob("*.log"):
         old.replace(old.with_suffix(".previous"))
     database = "embedded" if is_embedded(settings) else "given"

@@ -2,10 +2,9 @@
 
 # Dagster reads the annotations of an op at run time, so they are not postponed here.
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import dagster as dg
@@ -20,7 +19,6 @@ from variant_assets.deletion import delete_job, deleted_variants, forget_variant
 from variant_assets.partitions import job_variants
 from variant_assets.runs import variants_in_flight
 
-T = TypeVar("T")
 # One pass ends in minutes also when there is much to remove; what it leaves is the next hour's.
 MOST_PER_PASS = 20_000
 _KEYS_PER_READ = 10_000
@@ -130,10 +128,12 @@ def remove_partitions(instance: dg.DagsterInstance, db: Database, kept: Retentio
     """Removes the keys of finished variants; never one with a run in flight. Returns how many."""
     keys = [key for key in map(_variant, instance.get_dynamic_partitions(str(job_variants.name))) if key is not None]
     ended = {
-        key: when for part in _parts(keys, _KEYS_PER_READ) for key, when in db.maintenance.ended_variants(part).items()
+        key: when
+        for part in removal.in_parts(keys, _KEYS_PER_READ)
+        for key, when in db.maintenance.ended_variants(part).items()
     }
     removed = 0
-    for part in _parts(to_remove(ended, len(keys), now, kept), _KEYS_PER_REMOVAL):
+    for part in removal.in_parts(to_remove(ended, len(keys), now, kept), _KEYS_PER_REMOVAL):
         # Read again for each part: meanwhile somebody may have started one, and with it the variant is not ended.
         still_ended = db.maintenance.ended_variants(part)
         in_flight = variants_in_flight(instance, datetime.now(UTC))
@@ -162,17 +162,11 @@ def remove_runs(instance: dg.DagsterInstance, kept: RetentionPolicy, now: dateti
 def remove_pictures(db: Database, images: ImageStore, kept: RetentionPolicy, now: datetime) -> int:
     """Removes our own pictures that no row refers to, of deleted jobs or replaced since, and unfinished ones."""
     removed = images.remove_unfinished(now - _UNFINISHED_FOR)
-    for part in _parts(images.own_before(now - timedelta(days=kept.image_days)), _FILES_PER_READ):
+    for part in removal.in_parts(images.own_before(now - timedelta(days=kept.image_days)), _FILES_PER_READ):
         for url in sorted(set(part) - db.maintenance.used_pictures(part)):
             images.remove(url)
             removed += 1
     return removed
-
-
-def _parts(items: Sequence[T] | Iterator[T], size: int) -> Iterator[list[T]]:
-    rest = iter(items)
-    while part := list(islice(rest, size)):
-        yield part
 
 
 def _variant(partition: str) -> UUID | None:

@@ -8,10 +8,10 @@ from uuid import UUID
 
 import dagster as dg
 
+from orchestration.removal import PARTITION_TAG
 from resources.postgres.errors import UnknownVariant
 from resources.postgres.values import WaitingVariant, variant_id
 
-PARTITION_TAG = "dagster/partition"
 RUN_KEY_TAG = "dagster/run_key"
 SENSOR_TAG = "dagster/sensor_name"
 

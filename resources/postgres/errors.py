@@ -24,6 +24,11 @@ class NotReady(StageRefused):
     """What the stage needs is missing or stale."""
 
 
+def reason(error: DBAPIError) -> str:
+    """PostgreSQL's message without the statement and its context."""
+    return str(error.orig).strip().partition("\n")[0]
+
+
 # The SQLSTATEs that sql/schema.sql raises on purpose.
 _REFUSALS: dict[str, type[StageRefused]] = {"JV404": UnknownVariant, "JV409": ClaimLost, "JV412": NotReady}
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from resources.postgres.adoption import MigrationRefused, home_schema, plan, refuse_obstacles, who_blocks
+from resources.postgres.errors import reason
 from resources.postgres.migration_files import MigrationFile, Step, files, read
 from resources.settings import SettingError, Settings
 
@@ -137,7 +138,7 @@ class _Migrator:
                 self._outside_a_transaction(step)
                 self._patiently(lambda: self._record(file, number), where)
         except DBAPIError as error:
-            raise MigrationRefused(f"{where} failed: {_reason(error)}; what was done before is kept") from error
+            raise MigrationRefused(f"{where} failed: {reason(error)}; what was done before is kept") from error
 
     def _record(self, file: MigrationFile, number: int, step: Step | None = None) -> None:
         """Records the step as done, and does it in the same transaction if it is given."""
@@ -229,11 +230,6 @@ def _said_when_slow(where: str) -> Iterator[None]:
         timer.cancel()
 
 
-def _reason(error: DBAPIError) -> str:
-    """PostgreSQL's message without the statement and its context."""
-    return str(error.orig).strip().partition("\n")[0]
-
-
 def _broken_index(connection: Connection, step: Step) -> str | None:
     """The index that the step builds, if it was being built before when a migrator was ended."""
     built = re.search(r"INDEX CONCURRENTLY IF NOT EXISTS (\w+)", step.sql)
@@ -275,7 +271,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         print(f"cannot migrate {settings.database_for_people}: {error}", file=sys.stderr)
         return 1
     except DBAPIError as error:
-        print(f"cannot migrate {settings.database_for_people}: {_reason(error)}", file=sys.stderr)
+        print(f"cannot migrate {settings.database_for_people}: {reason(error)}", file=sys.stderr)
         return 1
     if not applied:
         print("the database is up to date")

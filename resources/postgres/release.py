@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from sqlalchemy.exc import DBAPIError
 
 from resources.postgres.database import Database
+from resources.postgres.errors import reason
 from resources.settings import SettingError, Settings
 
 
@@ -25,8 +26,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         print(error, file=sys.stderr)
         return 1
     except DBAPIError as error:
-        reason = str(error.orig).strip().partition("\n")[0]
-        print(f"cannot release in {settings.database_for_people}: {reason}", file=sys.stderr)
+        print(f"cannot release in {settings.database_for_people}: {reason(error)}", file=sys.stderr)
         return 1
     print(f"released {released} variants; {held} are still held. New variants go first.")
     return 0

@@ -154,13 +154,19 @@ def recovered(studio: Studio, db: Database, instance: dg.DagsterInstance, varian
     return studio.state_of(variant)
 
 
-def test_a_stage_whose_run_failed_without_a_word_starts_again(
-    studio: Studio, db: Database, instance: dg.DagsterInstance
-) -> None:
+def left_in_planner(studio: Studio, db: Database, instance: dg.DagsterInstance) -> UUID:
+    """A variant whose run has ended in the middle of its planner."""
     variant = studio.variant(studio.job())
     run = run_of(instance, variant, dg.DagsterRunStatus.FAILURE)
     work_through(db, variant, run.run_id, last="yolo_detect")
     db.claims.begin(variant, "planner", run.run_id)
+    return variant
+
+
+def test_a_stage_whose_run_failed_without_a_word_starts_again(
+    studio: Studio, db: Database, instance: dg.DagsterInstance
+) -> None:
+    variant = left_in_planner(studio, db, instance)
     assert recovered(studio, db, instance, variant) == ("yolo_detect", "done")
 
 
@@ -194,10 +200,7 @@ def test_dagster_itself_starts_no_run_again() -> None:
 def test_the_look_that_finds_a_dead_worker_requests_its_variant_at_once(
     studio: Studio, db: Database, instance: dg.DagsterInstance
 ) -> None:
-    variant = studio.variant(studio.job())
-    run = run_of(instance, variant, dg.DagsterRunStatus.FAILURE)
-    work_through(db, variant, run.run_id, last="yolo_detect")
-    db.claims.begin(variant, "planner", run.run_id)
+    variant = left_in_planner(studio, db, instance)
     assert requested(tick(instance, db)) == {variant: list(STAGE_NAMES[2:])}
 
 
